@@ -1,0 +1,1 @@
+"""From a study in YAML to trials that are run, recorded and tracked."""
