@@ -10,9 +10,9 @@ code differs, the field says so. `model/README.md` lists the differences and whi
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 Proportion = Annotated[float, Field(ge=0.0, le=1.0)]
 Threshold = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -22,12 +22,6 @@ class Settings(BaseModel):
     """The base of all settings: frozen, unknown names refused, no conversion between numbers and words."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _lists_are_tuples(cls, value: Any) -> Any:
-        """YAML and JSON know lists only; a frozen setting holds tuples."""
-        return tuple(value) if isinstance(value, list) else value
 
 
 # ---------------------------------------------------------------------------------------------------------------- data
@@ -162,12 +156,27 @@ class SlotSizes(Settings):
     relation: PositiveInt | None = None
 
 
+def _at_least_one_each_once(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value or len(set(value)) != len(value):
+        raise ValueError(f"expected at least one name, each once, got {list(value)}; to read nothing set `read: null`")
+    return value
+
+
+# not strict, as YAML and JSON know lists only
+Sites = Annotated[
+    tuple[Literal["tokens", "mentions"], ...], Field(strict=False), AfterValidator(_at_least_one_each_once)
+]
+Memories = Annotated[
+    tuple[Literal["entity", "relation"], ...], Field(strict=False), AfterValidator(_at_least_one_each_once)
+]
+
+
 class InverseReadSettings(Settings):
     """The paper's read (eq. 1, 2): categories attend to inputs, every input is scaled by the attention that it gets."""
 
     kind: Literal["inverse"] = "inverse"
-    sites: tuple[Literal["tokens", "mentions"], ...] = ("tokens", "mentions")
-    memories: tuple[Literal["entity", "relation"], ...] = ("entity", "relation")
+    sites: Sites = ("tokens", "mentions")
+    memories: Memories = ("entity", "relation")
     similarity: SimilaritySettings = BilinearSettings()
     gradient: bool = True
     """False: the losses do not reach the memories through the read, only through the classifiers."""
@@ -177,25 +186,15 @@ class InverseReadSettings(Settings):
     n / slots, so that the mean gate is 1. `kept`: mentions only over the candidates that are kept as mentions (in
     training the gold ones); the mention classifier then sees span vectors before the read."""
 
-    _unique = field_validator("sites", "memories")(lambda value: _at_least_one_each_once(value))
-
 
 class SlotwiseReadSettings(Settings):
-    """The "normal" read of TriMF (arXiv 2101.10213, eq. 1, 2): an input attends to the slots and takes up their mean."""
+    """TriMF's "normal" read (arXiv 2101.10213, eq. 1, 2): an input attends to the slots and takes up their mean."""
 
     kind: Literal["slot_wise"] = "slot_wise"
-    sites: tuple[Literal["tokens", "mentions"], ...] = ("tokens", "mentions")
-    memories: tuple[Literal["entity", "relation"], ...] = ("entity", "relation")
+    sites: Sites = ("tokens", "mentions")
+    memories: Memories = ("entity", "relation")
     similarity: SimilaritySettings = BilinearSettings()
     gradient: bool = True
-
-    _unique = field_validator("sites", "memories")(lambda value: _at_least_one_each_once(value))
-
-
-def _at_least_one_each_once(value: tuple[str, ...]) -> tuple[str, ...]:
-    if not value or len(set(value)) != len(value):
-        raise ValueError(f"expected at least one name, each once, got {list(value)}; to read nothing set `read: null`")
-    return value
 
 
 ReadSettings = Annotated[InverseReadSettings | SlotwiseReadSettings, Field(discriminator="kind")]

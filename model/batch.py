@@ -1,0 +1,229 @@
+"""Documents of one step as tensors: flat lists of spans, pairs and entities whose indices count over the whole batch.
+
+Shape letters: B documents, T sub-words, S spans, P coreference pairs, M members of entities, N entities, Q entity
+pairs, K mention pairs, R relation types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.sampling.draw import Sample
+from model.sampling.relations import MentionPairs
+
+Group = TypeVar("Group")
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Sub-words of all documents, end to end."""
+
+    ids: tuple[np.ndarray, ...]
+    document_T: Tensor
+    offset_B: np.ndarray
+    """First sub-word of every document."""
+
+    @property
+    def n_documents(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Sub-word ranges [start, end) of the flat sequence; size in words; the document of each."""
+
+    start_S: Tensor
+    end_S: Tensor
+    size_S: Tensor
+    document_S: Tensor
+    longest: int
+    """Sub-words of the longest one."""
+
+
+@dataclass(frozen=True)
+class CoreferencePairs:
+    """Directed pairs of spans and the edit distances of their strings."""
+
+    first_P: Tensor
+    second_P: Tensor
+    edit_distance_P: Tensor
+
+
+@dataclass(frozen=True)
+class Entities:
+    """The spans of every entity: `member_M` belongs to `entity_M`."""
+
+    member_M: Tensor
+    entity_M: Tensor
+    n_entities: int
+
+
+@dataclass(frozen=True)
+class EntityPairs:
+    """Ordered pairs of entities."""
+
+    head_Q: Tensor
+    tail_Q: Tensor
+
+
+@dataclass(frozen=True)
+class PairMentions:
+    """All mention pairs of the entity pairs, with the sub-word range between and the distances."""
+
+    head_K: Tensor
+    tail_K: Tensor
+    entity_pair_K: Tensor
+    context_start_K: Tensor
+    context_end_K: Tensor
+    token_distance_K: Tensor
+    sentence_distance_K: Tensor
+    longest: int
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Gold answers. `mention_S`, `coreference_P` and `relation_QR` are 0 or 1."""
+
+    mention_S: Tensor
+    coreference_P: Tensor
+    entity_type_N: Tensor
+    relation_QR: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training step."""
+
+    tokens: Tokens
+    spans: Spans
+    coreference: CoreferencePairs
+    entities: Entities
+    entity_pairs: EntityPairs
+    pair_mentions: PairMentions | None
+    targets: Targets
+
+
+def to(group: Group, device: torch.device) -> Group:
+    """The same with all tensors on the device."""
+    if device.type == "cpu":
+        return group
+    moved = {}
+    for field in fields(group):  # pyright: ignore[reportArgumentType]
+        value = getattr(group, field.name)
+        if isinstance(value, Tensor):
+            value = value.pin_memory().to(device, non_blocking=True)
+        elif is_dataclass(value):
+            value = to(value, device)
+        moved[field.name] = value
+    return type(group)(**moved)
+
+
+def tokens(ids: Sequence[np.ndarray]) -> Tokens:
+    return Tokens(tuple(ids), owner([len(x) for x in ids]), offsets([len(x) for x in ids]))
+
+
+def offsets(sizes: Iterable[int]) -> np.ndarray:
+    """Where each of several lists begins when they are joined."""
+    sizes = np.array(list(sizes), dtype=np.int64)
+    return np.cumsum(sizes) - sizes
+
+
+def owner(sizes: Sequence[int]) -> Tensor:
+    """Which of several lists an item belongs to when they are joined."""
+    return torch.from_numpy(np.repeat(np.arange(len(sizes)), np.array(sizes, dtype=np.int64)))
+
+
+def joined(parts: Sequence[np.ndarray], shift: Sequence[int] | np.ndarray | None = None) -> Tensor:
+    """Lists of several documents end to end, each shifted by where its items begin."""
+    shift = np.zeros(len(parts), dtype=np.int64) if shift is None else shift
+    return torch.from_numpy(np.concatenate([part + by for part, by in zip(parts, shift, strict=True)]).astype(np.int64))
+
+
+def longest(ranges: Sequence[np.ndarray]) -> int:
+    return max((int((r[:, 1] - r[:, 0]).max()) for r in ranges if len(r)), default=1)
+
+
+def spans(words: Sequence[np.ndarray], subwords: Sequence[np.ndarray], token_offset_B: np.ndarray) -> Spans:
+    """From the word and sub-word ranges of each document's spans."""
+    ranges = joined(subwords, token_offset_B)
+    return Spans(
+        start_S=ranges[:, 0],
+        end_S=ranges[:, 1],
+        size_S=joined([w[:, 1] - w[:, 0] for w in words]),
+        document_S=owner([len(w) for w in words]),
+        longest=longest(subwords),
+    )
+
+
+def coreference_pairs(
+    pairs: Sequence[np.ndarray], edit_distances: Sequence[np.ndarray], span_offset_B: np.ndarray
+) -> CoreferencePairs:
+    both = joined(pairs, span_offset_B)
+    return CoreferencePairs(both[:, 0], both[:, 1], joined(edit_distances))
+
+
+def entities(members: Sequence[Sequence[np.ndarray]], span_offset_B: np.ndarray) -> Entities:
+    """`members`: of each document, the span indices of each entity."""
+    flat = [entity + by for document, by in zip(members, span_offset_B, strict=True) for entity in document]
+    return Entities(
+        torch.from_numpy(np.concatenate([*flat, np.zeros(0)]).astype(np.int64)),
+        owner([len(x) for x in flat]),
+        len(flat),
+    )
+
+
+def entity_pairs(pairs: Sequence[np.ndarray], entity_offset_B: np.ndarray) -> EntityPairs:
+    both = joined(pairs, entity_offset_B)
+    return EntityPairs(both[:, 0], both[:, 1])
+
+
+def pair_mentions(
+    parts: Sequence[MentionPairs], span_offset_B: np.ndarray, pair_offset_B: np.ndarray, token_offset_B: np.ndarray
+) -> PairMentions:
+    pair = joined([part.pair for part in parts], span_offset_B)
+    context = joined([part.context for part in parts], token_offset_B)
+    return PairMentions(
+        head_K=pair[:, 0],
+        tail_K=pair[:, 1],
+        entity_pair_K=joined([part.entity_pair for part in parts], pair_offset_B),
+        context_start_K=context[:, 0],
+        context_end_K=context[:, 1],
+        token_distance_K=joined([part.token_distance for part in parts]),
+        sentence_distance_K=joined([part.sentence_distance for part in parts]),
+        longest=longest([part.context for part in parts]),
+    )
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Join the samples of several documents."""
+    token = tokens([sample.subwords for sample in samples])
+    span_offset = offsets(len(sample.span_words_S2) for sample in samples)
+    entity_offset = offsets(len(sample.members) for sample in samples)
+    pair_offset = offsets(len(sample.entity_pair_Q2) for sample in samples)
+    mentions = [sample.mention_pairs for sample in samples if sample.mention_pairs is not None]
+    return Batch(
+        tokens=token,
+        spans=spans(
+            [sample.span_words_S2 for sample in samples],
+            [sample.span_subwords_S2 for sample in samples],
+            token.offset_B,
+        ),
+        coreference=coreference_pairs(
+            [sample.coreference_P2 for sample in samples], [sample.edit_distance_P for sample in samples], span_offset
+        ),
+        entities=entities([sample.members for sample in samples], span_offset),
+        entity_pairs=entity_pairs([sample.entity_pair_Q2 for sample in samples], entity_offset),
+        pair_mentions=pair_mentions(mentions, span_offset, pair_offset, token.offset_B) if mentions else None,
+        targets=Targets(
+            mention_S=torch.from_numpy(np.concatenate([s.mention_target_S for s in samples])).float(),
+            coreference_P=torch.from_numpy(np.concatenate([s.coreference_target_P for s in samples])).float(),
+            entity_type_N=joined([sample.entity_type_N for sample in samples]),
+            relation_QR=torch.from_numpy(np.concatenate([sample.relation_target_QR for sample in samples])),
+        ),
+    )

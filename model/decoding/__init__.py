@@ -1,0 +1,1 @@
+"""From scores to clusters and Documents."""

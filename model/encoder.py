@@ -1,0 +1,219 @@
+"""Documents to sub-word vectors, by a transformer without pooler.
+
+Source: JEREX (arXiv 2102.05980), section 3; MRE, section 4. As in the released code there are no marks around or
+between sentences unless `special_tokens` is set.
+
+Shape letters: W windows, L sub-words of a window, T sub-words of all documents, D encoder width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
+
+from model import embedded
+from model.data.subwords import Window, windows
+from model.settings import EncoderSettings, ExtendedPositionSettings, WindowSettings
+
+RANDOM_WIDTH = 64
+
+
+def load_tokenizer(settings: EncoderSettings) -> PreTrainedTokenizerFast:
+    """The tokenizer that belongs to the encoder."""
+    if settings.name == embedded.RANDOM:
+        return _random_tokenizer()
+    source = _source(settings)
+    return AutoTokenizer.from_pretrained(source, use_fast=True)
+
+
+def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:
+    """Two tokenizers with one digest cut words alike."""
+    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+
+
+def _source(settings: EncoderSettings) -> str:
+    problem = embedded.check(settings.name)
+    if problem is not None:
+        raise embedded.EncoderNotFound(problem)
+    return str(embedded.locate(settings.name)) if settings.name in embedded.EMBEDDED else settings.name
+
+
+class Encoder(nn.Module):
+    """The transformer, cut to its first layers if so set, for documents of any length."""
+
+    def __init__(self, settings: EncoderSettings, vocabulary: dict[str, Any], weights: bool = True) -> None:
+        """`vocabulary`: size and special ids, from `vocabulary_of`. With `weights` False they are left to be loaded
+        from a checkpoint."""
+        super().__init__()
+        self.settings = settings
+        self.transformer = _transformer(settings, vocabulary, weights)
+        config = self.transformer.config
+        if settings.layers is not None:
+            layers = _layers(self.transformer)
+            if settings.layers > len(layers):
+                raise ValueError(f"encoder.layers is {settings.layers}, but {settings.name!r} has {len(layers)} layers")
+            del layers[settings.layers :]
+            config.num_hidden_layers = settings.layers
+        if settings.frozen_layers > config.num_hidden_layers:
+            raise ValueError(
+                f"encoder.frozen_layers is {settings.frozen_layers}, but {settings.name!r} has "
+                f"{config.num_hidden_layers} layers"
+            )
+        self.marks = vocabulary["marks"] if settings.special_tokens else ([], [])
+        self.padding = vocabulary["padding"]
+        self.max_positions = _usable_positions(config)
+        if isinstance(settings.positions, ExtendedPositionSettings):
+            self.max_positions = max(self.max_positions, settings.positions.rows)
+            _extend_positions(self.transformer, settings.positions, self.max_positions)
+        self._freeze()
+
+    @property
+    def width(self) -> int:
+        return self.transformer.config.hidden_size
+
+    def _freeze(self) -> None:
+        if not self.settings.train:
+            self.requires_grad_(False)
+        elif self.settings.frozen_layers:
+            self.transformer.embeddings.requires_grad_(False)
+            for layer in _layers(self.transformer)[: self.settings.frozen_layers]:
+                layer.requires_grad_(False)
+
+    def windows(self, n_subwords: int) -> list[Window]:
+        """The pieces in which a document is encoded. Raises ValueError where the extended table is too short."""
+        size = self.max_positions - sum(len(mark) for mark in self.marks)
+        match self.settings.positions:
+            case WindowSettings(overlap=overlap):
+                return windows(n_subwords, size, min(overlap, size // 2))
+            case ExtendedPositionSettings(rows=rows):
+                if n_subwords > size:
+                    raise ValueError(
+                        f"a document has {n_subwords} sub-words, but encoder.positions.rows is {rows}; raise it or use "
+                        f"positions of kind windows"
+                    )
+                return [Window(0, n_subwords, 0, n_subwords)]
+
+    def forward(self, subwords: Sequence[np.ndarray]) -> Tensor:
+        """Ids of each document's sub-words -> vectors of all documents, end to end: x_TD."""
+        device = next(self.parameters()).device
+        before, after = self.marks
+        pieces = [(ids, window) for ids in subwords for window in self.windows(len(ids))]
+        longest = max(window.end - window.start for _, window in pieces) + len(before) + len(after)
+        ids_WL = np.full((len(pieces), longest), self.padding, dtype=np.int64)
+        length_W = np.zeros(len(pieces), dtype=np.int64)
+        taken = []
+        for w, (ids, window) in enumerate(pieces):
+            marked = [*before, *ids[window.start : window.end], *after]
+            ids_WL[w, : len(marked)] = marked
+            length_W[w] = len(marked)
+            offset = w * longest + len(before) - window.start
+            taken.append(np.arange(window.first + offset, window.last + offset))
+        real_WL = torch.from_numpy(np.arange(longest) < length_W[:, None]).to(device, non_blocking=True)
+        x_WLD = self.transformer(
+            input_ids=torch.from_numpy(ids_WL).to(device, non_blocking=True), attention_mask=real_WL.long()
+        ).last_hidden_state
+        taken_T = torch.from_numpy(np.concatenate(taken)).to(device, non_blocking=True)
+        return x_WLD.flatten(0, 1).index_select(0, taken_T)
+
+
+def vocabulary_of(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """What the encoder needs to know of its vocabulary: its size, the padding id, the marks around a sequence."""
+    first, last = tokenizer.cls_token_id, tokenizer.sep_token_id
+    return {
+        "size": len(tokenizer),
+        "padding": tokenizer.pad_token_id or 0,
+        "marks": ([first] if first is not None else [], [last] if last is not None else []),
+    }
+
+
+def _transformer(settings: EncoderSettings, vocabulary: dict[str, Any], weights: bool) -> nn.Module:
+    if settings.name == embedded.RANDOM:
+        return BertModel(
+            BertConfig(
+                vocab_size=vocabulary["size"],
+                hidden_size=RANDOM_WIDTH,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                intermediate_size=2 * RANDOM_WIDTH,
+                max_position_embeddings=128,
+            ),
+            add_pooling_layer=False,
+        )
+    source = _source(settings)
+    # a network may have a pooler, which nobody reads: it would only be carried along
+    config = AutoConfig.from_pretrained(source)
+    pooler = {"add_pooling_layer": False} if config.model_type in ("bert", "mpnet", "roberta", "xlm-roberta") else {}
+    if not weights:
+        return AutoModel.from_config(config, **pooler).float()
+    return AutoModel.from_pretrained(source, config=config, use_safetensors=True, **pooler).float()
+
+
+def _layers(transformer: Any) -> nn.ModuleList:
+    for path in ("encoder.layer", "encoder.layers", "layers", "transformer.layer"):
+        part = transformer
+        for name in path.split("."):
+            part = getattr(part, name, None)
+        if isinstance(part, nn.ModuleList):
+            return part
+    raise ValueError(f"no list of layers is known in an encoder of type {type(transformer).__name__}")
+
+
+def _usable_positions(config: Any) -> int:
+    """Positions that a document may take; encoders of the RoBERTa family keep the first rows for padding."""
+    reserved = config.pad_token_id + 1 if config.model_type in ("roberta", "xlm-roberta", "mpnet") else 0
+    return config.max_position_embeddings - reserved
+
+
+def _extend_positions(transformer: Any, settings: ExtendedPositionSettings, rows: int) -> None:
+    """Replace the position table by a longer one: the first rows are copied, the others drawn."""
+    embeddings = transformer.embeddings
+    if transformer.config.model_type != "bert":
+        raise ValueError(
+            f"positions of kind extended are for encoders of type bert, not {transformer.config.model_type}; "
+            f"use windows"
+        )
+    trained = embeddings.position_embeddings.weight.data
+    if rows > len(trained):
+        new = torch.randn(rows, trained.shape[1])
+        if settings.initial == "trained":
+            new = new * trained.std() + trained.mean()
+        new[: len(trained)] = trained
+        embeddings.position_embeddings = nn.Embedding.from_pretrained(new, freeze=False)
+        embeddings.register_buffer("position_ids", torch.arange(rows)[None], persistent=False)
+        embeddings.register_buffer("token_type_ids", torch.zeros(1, rows, dtype=torch.long), persistent=False)
+        transformer.config.max_position_embeddings = rows
+
+
+def _random_tokenizer() -> PreTrainedTokenizerFast:
+    """A cased WordPiece vocabulary learnt from the built-in corpus: deterministic and small."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    from model.data import builtin
+    from model.settings import BuiltinSettings
+
+    train, _, _ = builtin.generate(BuiltinSettings(train=50, dev=1, test=1))
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # pyright: ignore[reportCallIssue]
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()  # pyright: ignore[reportAttributeAccessIssue]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=1000, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]"], show_progress=False
+    )
+    tokenizer.train_from_iterator((" ".join(document.words) for document in train), trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
+    )
+
+
+def quiet_libraries() -> None:
+    """Keep progress bars and advice of the libraries out of trials' logs. Called before anything is loaded."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()

@@ -1,0 +1,1 @@
+"""The joint models, each made of the parts below."""

@@ -1,0 +1,1 @@
+"""Memory: slots, similarities between inputs and slots, reading, and when reading starts."""

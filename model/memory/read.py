@@ -1,0 +1,120 @@
+"""Reading the memories: two directions, one similarity.
+
+    inverse read     a category looks up the inputs that resemble it      weights sum to 1 over the inputs
+    slot-wise read   an input looks up the categories that it resembles   weights sum to 1 over the categories
+
+Shape letters: N inputs (sub-words or spans of all documents), D input width, K categories, M slot size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from model.memory.similarity import build_similarity
+from model.ragged import segment_size, segment_softmax
+from model.settings import InverseReadSettings, ReadSettings, SlotwiseReadSettings
+
+
+@dataclass(frozen=True)
+class Extended:
+    """The inputs after a read, and what each memory paid attention to.
+
+    `attention_NK`: per memory, the weights of inputs and categories; empty where nothing was read.
+    """
+
+    x_ND: Tensor
+    attention_NK: Mapping[str, Tensor]
+
+
+class InverseRead(nn.Module):
+    """Scale each input by how much attention the categories pay to it.
+
+        A[x, k] = softmax over the inputs x of one document of  S(x, m_k)       Eq. (1)
+        a[x]    = sum_k A[x, k]
+        x'      = a[x] · x                                                      Eq. (2)
+        y       = mean of x and the x' of every memory that is read
+
+    With `normalisation: rescaled`, a[x] is multiplied by n / K for n inputs, so that its mean is 1 whatever n is; else
+    the mean of the factor is (1 + K / n) / 2 for one memory, and depends on how many candidates there are.
+
+    Source: MRE, section 3.1, Eq. (1), Eq. (2). The paper leaves open over what the softmax runs; as in the released
+    code it runs over the inputs, for each category by itself.
+    """
+
+    def __init__(self, settings: InverseReadSettings, d_input: int, memories: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.settings = settings
+        self.similarity = nn.ModuleDict(
+            {
+                memory: build_similarity(settings.similarity, d_input, memories[memory].shape[1])
+                for memory in settings.memories
+            }
+        )
+
+    def forward(self, x_ND: Tensor, document_N: Tensor, n_documents: int, memories: Mapping[str, Tensor]) -> Extended:
+        """`document_N`: the document of each input. Documents without inputs are allowed."""
+        attention_NK = {}
+        factor_N = torch.ones(len(x_ND), device=x_ND.device)
+        for memory, similarity in self.similarity.items():
+            memory_KM = memories[memory] if self.settings.gradient else memories[memory].detach()
+            weight_NK = segment_softmax(similarity(x_ND, memory_KM), document_N, n_documents)
+            gate_N = weight_NK.sum(dim=1)
+            if self.settings.normalisation == "rescaled":
+                gate_N = gate_N * segment_size(document_N, n_documents)[document_N] / len(memory_KM)
+            factor_N = factor_N + gate_N
+            attention_NK[memory] = weight_NK
+        factor_N = factor_N / (1 + len(attention_NK))
+        return Extended(x_ND * factor_N[:, None].to(x_ND.dtype), attention_NK)
+
+
+class SlotwiseRead(nn.Module):
+    """Add to each input what it finds in the categories that it resembles.
+
+        A[x, k] = softmax over k of  S(x, m_k)
+        r[x]    = sum_k A[x, k] m_k
+        y       = U [x ; r of every memory that is read]
+
+    U starts as the identity on x plus small weights, so that reading changes little when it sets in.
+
+    Source: TriMF (arXiv 2101.10213), section 3.2, Eq. (1), Eq. (2), its "normal read"; the projection of the
+    concatenation is that of the released code of MRE, which no published configuration uses.
+    """
+
+    def __init__(self, settings: SlotwiseReadSettings, d_input: int, memories: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.settings = settings
+        self.similarity = nn.ModuleDict(
+            {
+                memory: build_similarity(settings.similarity, d_input, memories[memory].shape[1])
+                for memory in settings.memories
+            }
+        )
+        self.projection = nn.Linear(d_input + sum(memories[memory].shape[1] for memory in settings.memories), d_input)
+
+    def start_near_identity(self) -> None:
+        """Called after the weights are drawn."""
+        d_input = self.projection.out_features
+        with torch.no_grad():
+            self.projection.weight[:, :d_input] = torch.eye(d_input)
+
+    def forward(self, x_ND: Tensor, document_N: Tensor, n_documents: int, memories: Mapping[str, Tensor]) -> Extended:
+        attention_NK = {}
+        parts = [x_ND]
+        for memory, similarity in self.similarity.items():
+            memory_KM = memories[memory] if self.settings.gradient else memories[memory].detach()
+            attention_NK[memory] = similarity(x_ND, memory_KM).float().softmax(dim=1)
+            parts.append(attention_NK[memory].to(x_ND.dtype) @ memory_KM.to(x_ND.dtype))
+        return Extended(self.projection(torch.cat(parts, dim=1)), attention_NK)
+
+
+def build_read(settings: ReadSettings, d_input: int, memories: Mapping[str, Tensor]) -> InverseRead | SlotwiseRead:
+    """A read of the memories at one site."""
+    match settings:
+        case InverseReadSettings():
+            return InverseRead(settings, d_input, memories)
+        case SlotwiseReadSettings():
+            return SlotwiseRead(settings, d_input, memories)

@@ -1,0 +1,36 @@
+"""The memories: a matrix for entity types and one for relation types, one slot (row) a type.
+
+They are parameters. "Writing" is nothing but the step of the optimiser on the loss of the classifier that compares
+with them (paper, section 3.2), and of all losses where they are read with gradient.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from model.settings import JerexSettings, LinearSettings, MemoryTypeVectors
+
+
+def memories_in_use(settings: JerexSettings) -> set[str]:
+    """The memories that something reads, compares with or takes type vectors from; JEREX has none."""
+    used: set[str] = set(settings.memory.read.memories) if settings.memory.read is not None else set()
+    if not isinstance(settings.entity.classifier, LinearSettings):
+        used.add("entity")
+    if not isinstance(settings.relation.classifier, LinearSettings):
+        used.add("relation")
+    if isinstance(settings.relation.type_vectors, MemoryTypeVectors):
+        used.add("entity")
+    return used
+
+
+def build_memories(settings: JerexSettings, width: int, n_entity_types: int, n_relation_types: int) -> nn.ParameterDict:
+    """`entity` [E, s_E] and `relation` [R, s_R], as far as they are used. A slot size that is not set is `width`."""
+    n_slots = {"entity": n_entity_types, "relation": n_relation_types}
+    slot_size = {"entity": settings.memory.slot_size.entity, "relation": settings.memory.slot_size.relation}
+    return nn.ParameterDict(
+        {
+            memory: nn.Parameter(torch.empty(n_slots[memory], slot_size[memory] or width))
+            for memory in sorted(memories_in_use(settings))
+        }
+    )

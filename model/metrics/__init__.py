@@ -1,0 +1,1 @@
+"""Evaluation: gold and predicted Documents in, counts out. No torch."""

@@ -1,0 +1,1 @@
+"""Relations: the representation of an ordered pair of entities, globally (GRC) or from all mention pairs (MRC)."""
