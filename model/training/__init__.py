@@ -1,0 +1,1 @@
+"""Training: optimiser, checkpoints, the loop, and one trial from settings to scores."""

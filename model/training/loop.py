@@ -1,0 +1,180 @@
+"""The training loop: epochs of steps, an evaluation on dev after each, the best epoch kept.
+
+Source: MRE, sections 3.3 and 4.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from model import batch as batches
+from model.data.document import Document, to_json
+from model.data.encoded import EncodedCorpus
+from model.data.subwords import EncodedDocument
+from model.joint.network import Network
+from model.loss import joint_loss
+from model.memory.warmup import first_reading_step
+from model.metrics import matching
+from model.metrics.matching import Counts
+from model.sampling.draw import draw, pool
+from model.settings import TrainingSettings
+from model.training import checkpoint
+from model.training.checkpoint import Progress
+from model.training.optimiser import build_optimiser, build_schedule, clip_gradients
+
+log = logging.getLogger("model")
+
+SELECTION_METRIC = "dev/relation_strict_f1"
+"""The best epoch is the first with the highest value of this."""
+
+Report = Callable[[dict], None]
+"""Takes {"epoch": int, "metrics": {name: float}} after every epoch."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Predictions for a split and the counts of each document."""
+
+    predicted: list[Document]
+    counts: list[dict[str, Counts]]
+
+    def scores(self, split: str) -> dict[str, float]:
+        return matching.scores(matching.pool(self.counts), split)
+
+
+def evaluate(network: Network, documents: Sequence[EncodedDocument]) -> Evaluation:
+    """Extract from documents and count against their gold annotation: a function of the network alone."""
+    network.eval()
+    predicted = network.extract(documents)
+    return Evaluation(
+        predicted, [matching.count(gold.document, found) for gold, found in zip(documents, predicted, strict=True)]
+    )
+
+
+def train(
+    network: Network,
+    tokenizer: PreTrainedTokenizerFast,
+    corpus: EncodedCorpus,
+    settings: TrainingSettings,
+    seed: int,
+    folder: Path,
+    report: Report,
+) -> int:
+    """Train to the end, from `folder/last` if there is one, and return the selected epoch (from 1).
+
+    Draws depend on the seed, the epoch and the document only, dropout on torch's generators, whose state is part of
+    `last`: an interrupted training goes on as if it had not been. Leaves the best network in `folder/checkpoint`, its
+    dev predictions and counts beside it, and a line for each epoch in `history.jsonl`.
+    """
+    n_steps = -(-len(corpus.train) // settings.batch_size) * settings.epochs
+    reading_from = first_reading_step(network.settings.memory.warmup_proportion, n_steps)
+    pools = [pool(document, corpus.labels, network.settings.mention.max_span_size) for document in corpus.train]
+    optimiser = build_optimiser(network, settings)
+    last, best_folder, history_path = folder / "last", folder / "checkpoint", folder / "history.jsonl"
+    history: list[dict] = []
+    step = 0
+    if checkpoint.recover(last):
+        progress = checkpoint.load_weights(last, network)
+        checkpoint.load_training_state(last, network, optimiser)
+        step = progress.step
+        history = [json.loads(line) for line in history_path.read_text(encoding="utf-8").splitlines()]
+        history = history[: progress.epoch]
+        log.info("resuming after epoch %d of %d (step %d of %d)", progress.epoch, settings.epochs, step, n_steps)
+    schedule = build_schedule(optimiser, n_steps, settings.learning_rate_warmup, step)
+    best = max((entry["metrics"][SELECTION_METRIC] for entry in history), default=-1.0)
+
+    for epoch in range(len(history) + 1, settings.epochs + 1):
+        started = time.monotonic()
+        network.train()
+        order = np.random.default_rng([seed, epoch]).permutation(len(pools))
+        total = torch.zeros(len(_LOSSES), device=network.device)
+        for at in range(0, len(order), settings.batch_size):
+            network.joint.reading = step >= reading_from
+            samples = [
+                draw(
+                    pools[i],
+                    settings.sampling,
+                    np.random.default_rng([seed, epoch, i]),
+                    network.joint.needs_mention_pairs,
+                )
+                for i in order[at : at + settings.batch_size].tolist()
+            ]
+            batch = batches.to(batches.collate(samples), network.device)
+            with torch.autocast(network.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+                scores = network(batch)
+            losses = joint_loss(scores, batch.targets, settings.loss_weights)
+            optimiser.zero_grad(set_to_none=True)
+            losses.total.backward()
+            clip_gradients(network, settings.max_gradient_norm)
+            optimiser.step()
+            schedule.step()
+            step += 1
+            total += torch.stack([getattr(losses, name).detach() for name in _LOSSES])
+        trained = time.monotonic() - started
+
+        # evaluation reads as the next training step would
+        network.joint.reading = step >= reading_from
+        evaluation = evaluate(network, corpus.dev)
+        n_batches = -(-len(order) // settings.batch_size)
+        metrics = {
+            **evaluation.scores("dev"),
+            **{f"loss/{name}": value / n_batches for name, value in zip(_LOSSES, total.tolist(), strict=True)},
+            "learning_rate": schedule.get_last_lr()[0],
+            "reading": float(network.joint.reading and network.settings.memory.read is not None),
+            "seconds/training": trained,
+            "seconds/evaluation": time.monotonic() - started - trained,
+        }
+        progress = Progress(epoch, step, network.joint.reading)
+        log.info(
+            "epoch %d of %d: loss %.3f, dev strict relation F1 %.2f, mention F1 %.2f, %.0f s",
+            epoch, settings.epochs, metrics["loss/total"], metrics[SELECTION_METRIC], metrics["dev/mention_f1"],
+            time.monotonic() - started,
+        )  # fmt: skip
+        if metrics[SELECTION_METRIC] > best:
+            best = metrics[SELECTION_METRIC]
+            write_predictions(folder, "dev", corpus.dev, evaluation)
+            checkpoint.save(best_folder, network, tokenizer, progress, {"metrics": metrics})
+        history.append({"epoch": epoch, "step": step, "metrics": metrics})
+        _write_lines(history_path, history)
+        if epoch < settings.epochs:
+            checkpoint.save(last, network, tokenizer, progress, {}, optimiser)
+        report({"epoch": epoch, "metrics": metrics})
+    # the first of equal ones
+    return max(history, key=lambda entry: entry["metrics"][SELECTION_METRIC])["epoch"]
+
+
+_LOSSES = ("mention", "coreference", "entity", "relation", "total")
+
+
+def write_predictions(folder: Path, split: str, gold: Sequence[EncodedDocument], evaluation: Evaluation) -> None:
+    """`predictions/{split}.json`: found Documents; `counts/{split}.json`: [correct, spurious, missed] by document."""
+    for kind, content in (
+        ("predictions", [to_json(document) for document in evaluation.predicted]),
+        (
+            "counts",
+            [
+                {"id": document.document.id, **{task: [c.correct, c.spurious, c.missed] for task, c in counts.items()}}
+                for document, counts in zip(gold, evaluation.counts, strict=True)
+            ],
+        ),
+    ):
+        path = folder / kind / f"{split}.json"
+        path.parent.mkdir(exist_ok=True)
+        new = path.with_suffix(".new")
+        new.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+        new.replace(path)
+
+
+def _write_lines(path: Path, entries: list[dict]) -> None:
+    new = path.with_suffix(".new")
+    new.write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8")
+    new.replace(path)
