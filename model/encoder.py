@@ -8,8 +8,8 @@ Shape letters: W windows, L sub-words of a window, T sub-words of all documents,
 
 from __future__ import annotations
 
-import hashlib
 import os
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +20,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, PreTr
 
 from model import embedded
 from model.data.subwords import Window, windows
-from model.settings import EncoderSettings, ExtendedPositionSettings, WindowSettings
+from model.settings import BuiltinSettings, EncoderSettings, ExtendedPositionSettings, WindowSettings
 
 RANDOM_WIDTH = 64
 
@@ -31,11 +31,6 @@ def load_tokenizer(settings: EncoderSettings) -> PreTrainedTokenizerFast:
         return _random_tokenizer()
     source = _source(settings)
     return AutoTokenizer.from_pretrained(source, use_fast=True)
-
-
-def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:
-    """Two tokenizers with one digest cut words alike."""
-    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
 
 
 def _source(settings: EncoderSettings) -> str:
@@ -200,19 +195,23 @@ def _extend_positions(transformer: Any, settings: ExtendedPositionSettings, rows
 
 
 def _random_tokenizer() -> PreTrainedTokenizerFast:
-    """A cased WordPiece vocabulary learnt from the built-in corpus: deterministic and small."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    """A cased WordPiece vocabulary of the built-in corpus: its frequent words, and all characters for the others."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
 
     from model.data import builtin
-    from model.settings import BuiltinSettings
 
-    train, _, _ = builtin.generate(BuiltinSettings(train=50, dev=1, test=1))
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # pyright: ignore[reportCallIssue]
+    documents, _, _ = builtin.generate(BuiltinSettings(train=50, dev=1, test=1))
+    words = Counter(word for document in documents for word in document.words)
+    characters = sorted({character for word in words for character in word})
+    pieces = [
+        *("[PAD]", "[UNK]", "[CLS]", "[SEP]"),
+        *characters,
+        *(f"##{character}" for character in characters),
+        *(word for word, n in sorted(words.items(), key=lambda item: (-item[1], item[0])) if n >= 5 and len(word) > 1),
+    ]
+    vocabulary = {piece: i for i, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(models.WordPiece(vocab=vocabulary, unk_token="[UNK]"))  # pyright: ignore[reportCallIssue]
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()  # pyright: ignore[reportAttributeAccessIssue]
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=1000, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]"], show_progress=False
-    )
-    tokenizer.train_from_iterator((" ".join(document.words) for document in train), trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
     )

@@ -41,7 +41,8 @@ def encode(documents: Sequence[Document], tokenizer: PreTrainedTokenizerBase) ->
     """The sub-words of documents. `tokenizer` is a fast one: only those tell the word of a sub-word."""
     if not tokenizer.is_fast:
         raise ValueError(f"expected a fast tokenizer, got {type(tokenizer).__name__}")
-    unknown = tokenizer.unk_token_id
+    unknown = tokenizer.convert_tokens_to_ids(str(tokenizer.unk_token))
+    assert isinstance(unknown, int)
     encoded = []
     for document in documents:
         pieces = tokenizer(
@@ -49,6 +50,7 @@ def encode(documents: Sequence[Document], tokenizer: PreTrainedTokenizerBase) ->
         )
         ids: list[list[int]] = [[] for _ in document.words]
         for subword, word in zip(pieces["input_ids"], pieces.word_ids(), strict=True):
+            assert word is not None, "no special tokens were asked for"
             ids[word].append(subword)
         for word in ids:
             if not word:

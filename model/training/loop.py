@@ -121,8 +121,7 @@ def train(
             total += torch.stack([getattr(losses, name).detach() for name in _LOSSES])
         trained = time.monotonic() - started
 
-        # evaluation reads as the next training step would
-        network.joint.reading = step >= reading_from
+        # evaluation reads if the last training step did, so never with reads that were not trained
         evaluation = evaluate(network, corpus.dev)
         n_batches = -(-len(order) // settings.batch_size)
         metrics = {
