@@ -1,0 +1,328 @@
+"""Figures of a report: seeds as dots, their mean and standard deviation as a marker with a bar.
+
+    comparison   a variant a line; a dashed line through the baseline's mean
+    sweep        the main metric over the factor; a line joins the values that are numbers, and only those
+    by_dataset   a panel a data set, the same lines in each; published numbers as hollow diamonds
+
+Widths are those of a two-column paper, fonts are embedded as outlines that every publisher takes, and nothing is told
+by colour alone. A figure leaves its caption behind when it is copied, so a reduced budget is written into it.
+"""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
+from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
+
+from reports.comparison import (
+    dataset_axes,
+    dataset_published,
+    is_number,
+    metric_parts,
+    ordered_variants,
+    row_label,
+)
+from reports.records import StudyResults
+from reports.settings import ByDatasetSettings, SweepSettings
+from reports.statistics import spread
+
+COLUMN = 3.3
+PAGE = 6.9
+"""Inches."""
+LABEL = 22
+"""Characters of a line of a label."""
+
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 7.5,
+    "axes.labelsize": 7.5,
+    "axes.titlesize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 6.5,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "0.88",
+    "grid.linewidth": 0.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.0,
+    "pdf.fonttype": 42,
+    "text.parse_math": False,
+}
+SEED: dict[str, Any] = {
+    "linestyle": "none",
+    "color": "0.45",
+    "marker": "o",
+    "markersize": 3.2,
+    "markerfacecolor": "white",
+    "markeredgewidth": 0.7,
+}
+MEAN: dict[str, Any] = {"marker": "o", "markersize": 4.2, "color": "black"}
+BASELINE: dict[str, Any] = {"marker": "s", "markersize": 4.2, "color": "black", "linestyle": "none"}
+PUBLISHED: dict[str, Any] = {
+    "linestyle": "none",
+    "color": "black",
+    "marker": "D",
+    "markersize": 4.2,
+    "markerfacecolor": "none",
+}
+BAR: dict[str, Any] = {"elinewidth": 0.9, "capsize": 2.2, "capthick": 0.9, "ecolor": "black"}
+REMARK: dict[str, Any] = {"fontsize": 6.5, "color": "0.3"}
+
+
+def files(results: StudyResults) -> dict[Literal["pdf", "png"], bytes]:
+    """The figure of the report, as vectors and as pixels; the same results give the same bytes."""
+    with _style():
+        figure = draw(results)
+        return {
+            "pdf": _bytes(figure, "pdf", {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None}),
+            "png": _bytes(figure, "png", {"Software": None}),
+        }
+
+
+def draw(results: StudyResults) -> Figure:
+    """The figure of the report. It shows the main metric."""
+    if isinstance(results.report, SweepSettings):
+        return _sweep(results, results.report)
+    if isinstance(results.report, ByDatasetSettings):
+        return _by_dataset(results, results.report)
+    return _comparison(results)
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """Ours, whatever matplotlib's settings of the user are; theirs afterwards."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        yield
+
+
+def _bytes(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=300, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+# --------------------------------------------------------------------------------------------------------------- kinds
+
+
+def _comparison(results: StudyResults) -> Figure:
+    main, *_ = results.report.shown_metrics
+    variants = {variant.name: row_label(results, variant) for variant in ordered_variants(results)}
+    of_systems = [number for number in results.published if number.system is not None and number.metric == main]
+    lines = _Lines([*variants.values(), *(f"{number.system} (published)" for number in of_systems)])
+    figure = _figure(COLUMN, lines.height)
+    axes = figure.subplots()
+    for name, y in zip(variants, lines.places, strict=False):
+        _line_of_dots(axes, results, name, y)
+        for number in results.published:
+            if number.variant == name and number.metric == main:
+                axes.plot(number.value, y, **PUBLISHED)
+    for number, y in zip(of_systems, lines.places[len(variants) :], strict=True):
+        axes.plot(number.value, y, **PUBLISHED)
+    _baseline_rule(axes, results)
+    lines.label(axes)
+    axes.set_xlabel(_axis_title(results))
+    _legend(figure, results)
+    return figure
+
+
+def _by_dataset(results: StudyResults, report: ByDatasetSettings) -> Figure:
+    names, rows, variants = dataset_axes(results, report)
+    pairs = [(group, row) for group, in_group in rows.items() for row in in_group]
+    labels = []
+    for group, row in pairs:
+        shown = report.name(row) if report.rows else row
+        labels.append(shown if group is None else f"{report.name(group)}: {shown}")
+    lines = _Lines(labels)
+    figure = _figure(COLUMN if len(names) == 1 else PAGE, lines.height + 0.2)
+    panels = figure.subplots(1, len(names), squeeze=False, sharey=True)[0]
+    for axes, name in zip(panels, names, strict=True):
+        before = pairs[0][0]
+        for (group, row), y, top in zip(pairs, lines.places, lines.tops, strict=True):
+            variant = variants.get((group, row, name))
+            if variant is not None:
+                _line_of_dots(axes, results, variant, y)
+            published = dataset_published(results, report, variant, group, row, name)
+            if published is not None:
+                axes.plot(published, y, **PUBLISHED)
+            if group != before:
+                axes.axhline(top, color="0.6", linewidth=0.6)
+            before = group
+        lines.label(axes)
+        axes.set_title(_drawable(report.name(name)))
+        axes.set_xlabel(textwrap.fill(_axis_title(results), 90 // len(names)))
+    _legend(figure, results)
+    return figure
+
+
+def _sweep(results: StudyResults, report: SweepSettings) -> Figure:
+    main, *_ = report.shown_metrics
+    variants = ordered_variants(results)
+    values = [variant.value(report.x) for variant in variants]
+    numbers = all(is_number(value) for value in values)
+    places = [float(value) if numbers else float(at) for at, value in enumerate(values)]
+    labels = [textwrap.fill(_drawable(report.name(value)), max(9, 48 // len(values))) for value in values]
+    figure = _figure(COLUMN, 2.35 + 0.12 * max(label.count("\n") for label in labels))
+    axes = figure.subplots()
+    axes.grid(axis="y")
+    beside = axes.transData + ScaledTranslation(5 / 72, 0, figure.dpi_scale_trans)
+    joined: list[tuple[float, float]] = []
+    for x, value, variant in zip(places, values, variants, strict=True):
+        scores = _scores(results, variant.name)
+        summary = spread(scores)
+        if len(results.seeds) > 1:
+            axes.plot([x] * len(scores), scores, transform=beside, zorder=2, **SEED)
+        if summary.mean is None:
+            axes.annotate("none\nfinished", (x, 0.03), xycoords=("data", "axes fraction"), ha="center", **REMARK)
+        else:
+            bar = {"yerr": summary.sd, **BAR} if summary.sd is not None else {}
+            axes.errorbar(x, summary.mean, zorder=3, **_mean(results, variant.name), **bar)
+            joined += [(x, summary.mean)] if is_number(value) else []
+            _remark_missing(axes, results, variant.name, (x, summary.max or summary.mean))
+        for number in results.published:
+            if number.variant == variant.name and number.metric == main:
+                axes.plot(x, number.value, zorder=4, **PUBLISHED)
+    if joined:
+        axes.plot(*zip(*joined, strict=True), color="black", zorder=1)
+    margin = 0.08 * (max(places) - min(places)) if numbers and len(places) > 1 else 0.5
+    axes.set_xlim(min(places) - margin, max(places) + margin)
+    axes.margins(y=0.1)
+    if not numbers or _apart(places, labels):
+        axes.set_xticks(places, labels)
+    axes.set_xlabel(_drawable(report.x_title))
+    axes.set_ylabel(_axis_title(results))
+    _legend(figure, results)
+    return figure
+
+
+# --------------------------------------------------------------------------------------------------------------- parts
+
+
+class _Lines:
+    """Horizontal lines with a label each, from the top; a label of several lines of text makes room for itself."""
+
+    def __init__(self, labels: Sequence[str]):
+        self.labels = [_wrap(label) for label in labels]
+        room = [max(2.0, 1.7 + label.count("\n")) for label in self.labels]
+        self.total = sum(room)
+        self.tops = [sum(room[:at]) for at in range(len(room))]
+        self.places = [top + own / 2 for top, own in zip(self.tops, room, strict=True)]
+
+    @property
+    def height(self) -> float:
+        """Of the figure, in inches."""
+        return 0.85 + 0.13 * self.total
+
+    def label(self, axes: Axes) -> None:
+        axes.set_yticks(self.places, self.labels)
+        axes.set_ylim(self.total, 0)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x")
+
+
+def _scores(results: StudyResults, variant: str) -> list[float]:
+    main, *_ = results.report.shown_metrics
+    return [trial.metrics[main] for trial in results.finished(variant)]
+
+
+def _mean(results: StudyResults, variant: str) -> dict[str, Any]:
+    return BASELINE if variant == results.baseline else MEAN
+
+
+def _line_of_dots(axes: Axes, results: StudyResults, variant: str, y: float) -> None:
+    """Mean and bar of a variant on its line, its seeds just below; where there is none, that is written."""
+    scores = _scores(results, variant)
+    summary = spread(scores)
+    if summary.mean is None:
+        axes.annotate("no finished trial", (0.03, y), xycoords=("axes fraction", "data"), va="center", **REMARK)
+        return
+    if len(results.seeds) > 1:
+        axes.plot(scores, [y + 0.55] * len(scores), zorder=2, **SEED)
+    bar = {"xerr": summary.sd, **BAR} if summary.sd is not None else {}
+    axes.errorbar(summary.mean, y, zorder=3, **_mean(results, variant), **bar)
+    _remark_missing(axes, results, variant, (summary.mean, y))
+
+
+def _remark_missing(axes: Axes, results: StudyResults, variant: str, place: tuple[float, float]) -> None:
+    """A mean over fewer seeds than declared says over how many, just above."""
+    n, n_declared = len(results.finished(variant)), len(results.seeds)
+    if n < n_declared:
+        axes.annotate(f"{n} of {n_declared}", place, (0, 4), textcoords="offset points", ha="center", **REMARK)
+
+
+def _baseline_rule(axes: Axes, results: StudyResults) -> None:
+    if results.baseline is not None:
+        mean = spread(_scores(results, results.baseline)).mean
+        if mean is not None:
+            axes.axvline(mean, color="0.55", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+
+
+def _apart(places: Sequence[float], labels: Sequence[str]) -> bool:
+    """Whether labels at these places of an axis, which rise, stay clear of each other."""
+    inches = 2.4 / ((places[-1] - places[0]) or 1.0)
+    widths = [0.06 * max(map(len, label.splitlines())) for label in labels]
+    steps = zip(places, places[1:], widths, widths[1:], strict=False)
+    return all((right - left) * inches > (one + other) / 2 + 0.06 for left, right, one, other in steps)
+
+
+def _drawable(text: str) -> str:
+    """A letter that the font lacks is drawn by its code, as in LaTeX."""
+    letters = get_font(findfont(STYLE["font.family"])).get_charmap()
+    return "".join(
+        letter if ord(letter) in letters or letter.isspace() else f"[U+{ord(letter):04X}]" for letter in text
+    )
+
+
+def _wrap(label: str) -> str:
+    return textwrap.fill(_drawable(label), LABEL)
+
+
+def _axis_title(results: StudyResults) -> str:
+    main, *_ = results.report.shown_metrics
+    split, task, measure = metric_parts(main)
+    return f"{task} {measure} on {split} (%)"
+
+
+def _legend(figure: Figure, results: StudyResults) -> None:
+    """What the markers are, below; with the budget if it is a reduced one."""
+    one = len(results.seeds) == 1
+    entries = [Line2D([], [], linestyle="none" if one else "-", label="one seed" if one else "mean ± sd", **MEAN)]
+    if results.baseline is not None and not isinstance(results.report, ByDatasetSettings):
+        entries.append(Line2D([], [], label="baseline", **BASELINE))
+    if not one:
+        entries.append(Line2D([], [], label="seed", **SEED))
+    main, *_ = results.report.shown_metrics
+    if any(number.metric == main for number in results.published):
+        entries.append(Line2D([], [], label="published", **PUBLISHED))
+    figure.legend(
+        handles=entries,
+        title=f"reduced budget “{_drawable(results.budget)}”" if results.budget_note is not None else None,
+        title_fontsize=STYLE["legend.fontsize"],
+        loc="outside lower center",
+        ncols=len(entries),
+        frameon=False,
+        handletextpad=0.4,
+        columnspacing=1.2,
+        borderaxespad=0.1,
+    )

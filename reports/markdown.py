@@ -1,0 +1,57 @@
+"""A table as Markdown, for a README or a pull request: the same cells, warnings and notes as in LaTeX."""
+
+from __future__ import annotations
+
+import re
+
+from reports.table import Cell, Count, Difference, Quoted, Score, Single, Table, number
+
+
+def escape(text: str) -> str:
+    """`text` as it is, also between the bars of a table."""
+    return re.sub(r"([\\`*_\[\]<>|~#&$])", r"\\\1", " ".join(text.split()))
+
+
+def render(table: Table) -> str:
+    """Caption, table, notes, origin."""
+    lines = [" ".join([escape(table.caption), *(f"**{escape(warning)}**" for warning in table.warnings)]), ""]
+    titles = [column.title if column.over is None else f"{column.over}: {column.title}" for column in table.columns]
+    lines.append(_line([table.stub, *titles]))
+    lines.append("|:--|" + "--:|" * len(table.columns))
+    for section in table.sections:
+        if section.title is not None:
+            lines.append("| " + " | ".join([f"*{escape(section.title)}*", *([""] * len(table.columns))]) + " |")
+        lines += ["| " + " | ".join([escape(row.label), *map(_cell, row.cells)]) + " |" for row in section.rows]
+    lines += ["", escape(" ".join(table.explanations))]
+    for note in table.notes:
+        lines += ["", escape(note)]
+    lines += ["", "<details><summary>Origin</summary>", "", *(f"- {escape(line)}" for line in table.origin)]
+    lines += ["", "</details>"]
+    return "\n".join(lines) + "\n"
+
+
+def _line(texts: list[str]) -> str:
+    return "| " + " | ".join(map(escape, texts)) + " |"
+
+
+def _cell(cell: Cell) -> str:
+    mark = " †" if not isinstance(cell, Quoted) and cell.incomplete else ""
+    match cell:
+        case Score(mean=None) | Single(value=None) | Difference(value=None) | Quoted(value=None):
+            return f"–{mark}"
+        case Score(mean=float(mean), sd=sd, n_declared=n_declared):
+            spread = "" if n_declared == 1 else f" ± {number(sd) if sd is not None else '–'}"
+            return f"{_bold(number(mean), cell.best)}{spread}{mark}"
+        case Single(value=float(value)):
+            return f"{_bold(number(value), cell.best)}{mark}"
+        case Difference(value=float(value)):
+            return number(value, sign=True).replace("-", "−") + mark
+        case Quoted(value=float(value)):
+            return number(value)
+        case Count(n=n, n_declared=n_declared):
+            return f"{n}{mark}" if n_declared else "–"
+    raise AssertionError(cell)
+
+
+def _bold(text: str, best: bool) -> str:
+    return f"**{text}**" if best else text

@@ -1,0 +1,234 @@
+"""The tidy record: all that a report is made from, and nothing of how it came about.
+
+    StudyResults ── Variant       what was compared
+                 └─ TrialResult   one variant, one seed: what came out
+
+Scores are in percent. A record goes to JSON and back without loss, so that a report's folder carries its own source.
+This file imports neither pandas nor matplotlib, as every study is validated with it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, Self
+
+from pydantic import ConfigDict, TypeAdapter
+
+from reports.settings import ByDatasetSettings, Published, ReportSettings, SweepSettings, known_metric, word
+
+TrialStatus = Literal["finished", "failed", "interrupted"]
+
+_STRICT = ConfigDict(extra="forbid", strict=True)
+
+
+class _Json:
+    """To JSON and back: unknown names and other types than declared are refused."""
+
+    def to_json(self) -> str:
+        return TypeAdapter(type(self)).dump_json(self, indent=1).decode() + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        return TypeAdapter(cls).validate_json(text)
+
+
+@dataclass(frozen=True)
+class Variant(_Json):
+    """One setting of the study."""
+
+    name: str
+    label: str
+    """As tables and figures show it; variants may share one (`ByDatasetSettings`)."""
+    factors: dict[str, Any] = field(default_factory=dict)
+    """Dotted path → value, of what differs between variants and of each of the report's `paths`."""
+
+    __pydantic_config__ = _STRICT
+
+    def value(self, path: str) -> Any:
+        """The value of a factor, also of one inside a compound: `data.name` of `{"data": {"name": "cdr"}}`.
+
+        Below a part that is `None` everything is `None`. A ValueError where the factors do not tell.
+        """
+        parts = path.split(".")
+        for n_parts in range(len(parts), 0, -1):
+            outer = ".".join(parts[:n_parts])
+            if outer not in self.factors:
+                continue
+            value = self.factors[outer]
+            for part in parts[n_parts:]:
+                if value is None:
+                    return None
+                if not isinstance(value, dict) or part not in value:
+                    break
+                value = value[part]
+            else:
+                return value
+        raise ValueError(
+            f"variant '{self.name}' has no value for '{path}', which the report needs; it has {self.factors}"
+        )
+
+
+@dataclass(frozen=True)
+class EpochScores(_Json):
+    """Scores on dev after an epoch (and, where the study asks for them, others)."""
+
+    epoch: int
+    metrics: dict[str, float]
+
+    __pydantic_config__ = _STRICT
+
+
+@dataclass(frozen=True)
+class TrialResult(_Json):
+    """One variant with one seed. Only a finished trial enters a mean; the others are counted in the notes."""
+
+    key: str
+    variant: str
+    """Name of the variant."""
+    seed: int
+    status: TrialStatus
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Scores at the selected epoch, in percent."""
+    selected_epoch: int | None = None
+    history: tuple[EpochScores, ...] = ()
+    duration_s: float | None = None
+    settings: dict[str, Any] | None = None
+    """The resolved settings of the trial."""
+
+    __pydantic_config__ = _STRICT
+
+    def __post_init__(self) -> None:
+        wrong = {name: value for name, value in self.metrics.items() if not math.isfinite(value)}
+        if wrong:
+            raise ValueError(
+                f"trial {self.key} ({self.variant}, seed {self.seed}) has scores that are no numbers: {wrong}"
+            )
+
+
+@dataclass(frozen=True)
+class StudyResults(_Json):
+    """A study with the trials that it has so far."""
+
+    study: str
+    question: str
+    budget: str
+    """`full` is what the study declares as its whole protocol; any other budget is a reduced one."""
+    budget_note: str | None
+    """What the budget cuts; `None` for `full` and for nothing else, so that no reduced budget passes for the whole."""
+    select_metric: str
+    """By which the epoch of a trial was selected, and the best seed is."""
+    seeds: tuple[int, ...]
+    """As declared; the same for each variant."""
+    variants: tuple[Variant, ...]
+    baseline: str | None
+    """Name of a variant."""
+    trials: tuple[TrialResult, ...]
+    report: ReportSettings
+    published: tuple[Published, ...] = ()
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """Printed on top of the tables; `commit`, `data` (digest of each data set) and `command` are expected."""
+
+    __pydantic_config__ = _STRICT
+
+    def __post_init__(self) -> None:
+        known_metric(self.select_metric)
+        if (self.budget == "full") != (self.budget_note is None):
+            raise ValueError(
+                f"budget '{self.budget}' with the note {self.budget_note!r}: every budget but 'full' says what it cuts"
+            )
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"expected at least one seed, each once, got {list(self.seeds)}")
+        check_report(self.report, self.variants, self.baseline, self.published)
+        names = {variant.name for variant in self.variants}
+        cells: dict[tuple[str, int], str] = {}
+        for trial in self.trials:
+            if trial.variant not in names or trial.seed not in self.seeds:
+                raise ValueError(f"trial {trial.key} is of '{trial.variant}' with seed {trial.seed}: not in this study")
+            if (trial.variant, trial.seed) in cells:
+                other = cells[trial.variant, trial.seed]
+                raise ValueError(f"trials {other} and {trial.key} are both of '{trial.variant}' with seed {trial.seed}")
+            cells[trial.variant, trial.seed] = trial.key
+            lacking = [name for name in (*self.report.shown_metrics, self.select_metric) if name not in trial.metrics]
+            if trial.status == "finished" and lacking:
+                raise ValueError(f"trial {trial.key} of '{trial.variant}' is finished but has no {', '.join(lacking)}")
+
+    def variant(self, name: str) -> Variant:
+        return next(variant for variant in self.variants if variant.name == name)
+
+    @cached_property
+    def _cells(self) -> dict[tuple[str, int], TrialResult]:
+        return {(trial.variant, trial.seed): trial for trial in self.trials}
+
+    def trial(self, variant: str, seed: int) -> TrialResult | None:
+        """The trial of a cell, `None` if there is none (yet)."""
+        return self._cells.get((variant, seed))
+
+    def finished(self, variant: str) -> tuple[TrialResult, ...]:
+        """The finished trials of a variant, in the order of the seeds."""
+        trials = (self.trial(variant, seed) for seed in self.seeds)
+        return tuple(trial for trial in trials if trial is not None and trial.status == "finished")
+
+
+def check_report(
+    report: ReportSettings, variants: tuple[Variant, ...], baseline: str | None, published: tuple[Published, ...]
+) -> None:
+    """Refuse, before a trial starts, a report that the variants cannot fill: a ValueError says what is wrong."""
+    names = [variant.name for variant in variants]
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"expected at least one variant, each name once, got {names}")
+    if baseline is not None and baseline not in names:
+        raise ValueError(f"baseline '{baseline}' is no variant; variants are {names}")
+    places: list[tuple[str, tuple[str, str | None, str]]] = []
+    if isinstance(report, SweepSettings):
+        _refuse_doubles([(variant.name, (word(variant.value(report.x)),)) for variant in variants], (report.x,))
+    elif isinstance(report, ByDatasetSettings):
+        places = [(variant.name, dataset_place(report, variant)) for variant in variants]
+        _refuse_doubles(places, ("row", "group", "column"))
+
+    cells = {place for _, place in places}
+    taken: set[tuple[Any, ...]] = set()
+    for number in published:
+        who = number.variant or number.system
+        if number.variant is not None and number.variant not in names:
+            raise ValueError(f"published: '{who}' is no variant ({names}); for a system that is not run, use `system`")
+        if number.metric not in report.shown_metrics:
+            raise ValueError(f"published: {number.metric} of '{who}' is not in the report ({report.shown_metrics})")
+        if number.system is not None:
+            _check_system(report, number)
+            if (number.system, number.group, number.dataset) in cells:
+                raise ValueError(f"published: '{who}' on {number.dataset} is a cell of this study; name its `variant`")
+        place = (number.variant, number.system, number.dataset, number.group, number.metric)
+        if place in taken:
+            raise ValueError(f"published: two numbers for {number.metric} of '{who}'; a cell has room for one")
+        taken.add(place)
+
+
+def dataset_place(report: ByDatasetSettings, variant: Variant) -> tuple[str, str | None, str]:
+    """Row, group and column of a variant in a report `by_dataset`, as words."""
+    row = variant.label if report.rows is None else word(variant.value(report.rows))
+    group = None if report.groups is None else word(variant.value(report.groups))
+    return row, group, word(variant.value(report.columns))
+
+
+def _check_system(report: ReportSettings, number: Published) -> None:
+    if isinstance(report, SweepSettings):
+        raise ValueError(f"published: '{number.system}' has no place in a sweep; name the `variant` that it belongs to")
+    by_dataset = isinstance(report, ByDatasetSettings)
+    if by_dataset != (number.dataset is not None):
+        raise ValueError(f"published: '{number.system}' has `dataset: {number.dataset}` in a report `{report.kind}`")
+    if (by_dataset and report.groups is not None) != (number.group is not None):
+        raise ValueError(f"published: '{number.system}' has `group: {number.group}`; the report says what it groups by")
+
+
+def _refuse_doubles(places: Sequence[tuple[str, tuple[str | None, ...]]], axes: tuple[str, ...]) -> None:
+    taken: dict[tuple[str | None, ...], str] = {}
+    for name, place in places:
+        if place in taken:
+            where = ", ".join(f"{axis} {at}" for axis, at in zip(axes, place, strict=True) if at is not None)
+            raise ValueError(
+                f"variants '{taken[place]}' and '{name}' are both at {where}: the report has one cell there"
+            )
+        taken[place] = name

@@ -1,0 +1,217 @@
+"""What a study asks of its report: the sections `report:` and `published:`.
+
+    comparison   a variant a row, a metric a column, the baseline first and the difference to it
+    sweep        a value of one factor a row, in its order; the figure shows the main metric over it
+    by_dataset   a variant a row, a data set a column, one metric, the published numbers beside ours
+
+A *factor* is a setting by its dotted path (`model.memory.warmup_proportion`). A metric is named as everywhere,
+`test/relation_strict_f1`, and is in percent. This file imports neither pandas nor matplotlib, as every study is
+validated with it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+SPLITS = ("dev", "test")
+TASKS = ("mention", "coreference", "entity", "relation", "relation_strict")
+MEASURES = ("precision", "recall", "f1")
+METRICS = tuple(f"{split}/{task}_{measure}" for split in SPLITS for task in TASKS for measure in MEASURES)
+"""Every metric that a report can show, in the order in which tables and files list them."""
+
+FACTOR = r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)*$"
+
+
+def known_metric(name: str) -> str:
+    """`name` itself if it is one of `METRICS`, else a ValueError that names the nearest."""
+    if name not in METRICS:
+        near = difflib.get_close_matches(name, METRICS, n=1)
+        meant = f"; did you mean '{near[0]}'?" if near else ""
+        raise ValueError(
+            f"unknown metric '{name}'{meant} Metrics are {{dev,test}}/{{{','.join(TASKS)}}}_{{p..,r..,f1}}"
+        )
+    return name
+
+
+Metric = Annotated[
+    str, AfterValidator(known_metric), WithJsonSchema({"type": "string", "enum": list(METRICS), "title": "Metric"})
+]
+Factor = Annotated[str, Field(pattern=FACTOR)]
+Words = Annotated[str, Field(min_length=1)]
+
+
+def word(value: Any) -> str:
+    """A setting's value as a study's YAML writes it: `null`, `true`, `0.4`, `cosine`; equal numbers are one word.
+
+    A part that is chosen by `kind` (or a data set, by `name`) and by nothing else is that word; all other compounds are
+    JSON.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")
+    if isinstance(value, dict) and len(value) == 1 and isinstance(only := next(iter(value.values())), str):
+        return only if set(value) <= {"kind", "name"} else json.dumps(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+class Settings(BaseModel):
+    """The base of a report's settings: frozen, unknown names refused, no conversion between numbers and words."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_are_tuples(cls, given: Any) -> Any:
+        """YAML and JSON know lists only; a frozen setting holds tuples."""
+        if not isinstance(given, dict):
+            return given
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+
+
+class Published(Settings):
+    """A number from the literature that stands beside ours, marked as such and never ranked with it.
+
+    It belongs to a `variant` of the study, or to a `system` that is not run here and gets a row of its own; `dataset`
+    and `group` then say where in a report `by_dataset` it stands, as values of its factors (`cdr`, `global`).
+    """
+
+    variant: Words | None = None
+    """Name of a variant of this study."""
+    system: Words | None = None
+    """Name of a system that this study does not run, as the table shows it."""
+    dataset: Words | None = None
+    group: Words | None = None
+    metric: Metric = "test/relation_strict_f1"
+    value: Annotated[float, Field(ge=0.0, le=100.0)]
+    """Percent."""
+    source: Words
+    """Publication and table, as the notes cite it."""
+
+    @model_validator(mode="after")
+    def _is_of_a_variant_or_of_a_system(self) -> Published:
+        if (self.variant is None) == (self.system is None):
+            raise ValueError("a published number names either a `variant` of this study or a `system` that is not run")
+        if self.variant is not None and (self.dataset is not None or self.group is not None):
+            raise ValueError(f"`dataset` and `group` go with a `system`; those of '{self.variant}' are its factors")
+        return self
+
+
+class Report(Settings):
+    """What all kinds of report share."""
+
+    caption: Words | None = None
+    """First sentence of the caption; `None` is the study's question. What the numbers are is added to it always."""
+    label: Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]+$")] | None = None
+    """LaTeX label; `None` is `tab:` and the study's name."""
+    names: dict[str, Words] = {}
+    """How the table and the figure show a factor's value: `{cdr: CDR, global: GRC, null: encoder width}`."""
+
+    @field_validator("names", mode="before")
+    @classmethod
+    def _values_are_words(cls, names: Any) -> Any:
+        """YAML reads the keys `null`, `true` and `0.4` as values; a name stands for the value as it is written."""
+        return {word(value): name for value, name in names.items()} if isinstance(names, dict) else names
+
+    def name(self, value: Any) -> str:
+        """How a factor's value is shown."""
+        return self.names.get(word(value), word(value))
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Factors that the report reads: the study gives each variant its resolved value of every one of them."""
+        return ()
+
+    @property
+    def shown_metrics(self) -> tuple[str, ...]:
+        """Metrics of the table; the first is the main metric, which the figure shows and seeds are chosen by."""
+        raise NotImplementedError
+
+
+def _each_once(metrics: tuple[str, ...]) -> tuple[str, ...]:
+    if not metrics or len(set(metrics)) != len(metrics):
+        raise ValueError(f"expected at least one metric, each once, got {list(metrics)}")
+    return metrics
+
+
+MetricColumns = Annotated[tuple[Metric, ...], AfterValidator(_each_once)]
+SUB_TASKS = (
+    "test/relation_strict_f1",
+    "test/mention_f1",
+    "test/coreference_f1",
+    "test/entity_f1",
+    "test/relation_f1",
+)
+
+
+class ComparisonSettings(Report):
+    """Variants as rows in the study's order but the baseline first; the main metric has its difference to it beside."""
+
+    kind: Literal["comparison"] = "comparison"
+    metrics: MetricColumns = SUB_TASKS
+
+    @property
+    def shown_metrics(self) -> tuple[str, ...]:
+        return self.metrics
+
+
+class SweepSettings(Report):
+    """One factor varies: rows in the order of its values, numbers first and rising, words as the study has them."""
+
+    kind: Literal["sweep"] = "sweep"
+    x: Factor
+    """The factor, such as `model.memory.warmup_proportion`; no two variants have the same value."""
+    x_label: Words | None = None
+    """Its name in table and figure; `None` is the last part of the path."""
+    metrics: MetricColumns = SUB_TASKS
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return (self.x,)
+
+    @property
+    def shown_metrics(self) -> tuple[str, ...]:
+        return self.metrics
+
+    @property
+    def x_title(self) -> str:
+        return self.x_label or self.x.rpartition(".")[2].replace("_", " ")
+
+
+class ByDatasetSettings(Report):
+    """One metric over data sets, in the shape of the paper's tables 1 and 2.
+
+    Each variant is one cell. Its column is its value of `columns`, its group its value of `groups`, and its row its
+    value of `rows` or, without, its label: the variants of one row carry one label, those of another row another. Two
+    variants in one cell are refused. Columns, groups and rows come in the order in which the study has them.
+    """
+
+    kind: Literal["by_dataset"] = "by_dataset"
+    metric: Metric = "test/relation_strict_f1"
+    columns: Factor = "data.name"
+    groups: Factor | None = None
+    """`None`: no groups. The paper's table 2: `model.relation.pairs.kind`."""
+    rows: Factor | None = None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return tuple(path for path in (self.columns, self.groups, self.rows) if path is not None)
+
+    @property
+    def shown_metrics(self) -> tuple[str, ...]:
+        return (self.metric,)
+
+
+ReportSettings = Annotated[ComparisonSettings | SweepSettings | ByDatasetSettings, Field(discriminator="kind")]

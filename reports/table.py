@@ -1,0 +1,140 @@
+"""A table before it is LaTeX or Markdown: what stands where, which cell is best, and what has to be said about it.
+
+All text is plain Unicode (±, †, Δ); each renderer writes it in its own way. Scores are in percent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+DECIMALS = 2
+"""As the papers print F1."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean ± standard deviation over the `n` finished of `n_declared` seeds."""
+
+    mean: float | None
+    sd: float | None
+    n: int
+    n_declared: int
+    best: bool = False
+
+    @property
+    def incomplete(self) -> bool:
+        return self.n < self.n_declared
+
+    @property
+    def ranked(self) -> float | None:
+        """What it competes with for the best of its column. Seeds that are missing may be the ones that failed to
+        learn, so a mean without them competes for nothing."""
+        return None if self.incomplete else self.mean
+
+
+@dataclass(frozen=True)
+class Single:
+    """One trial's score: the seed that is best on dev."""
+
+    value: float | None
+    incomplete: bool = False
+    best: bool = False
+
+    @property
+    def ranked(self) -> float | None:
+        return None if self.incomplete else self.value
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Difference of two means, shown with its sign; incomplete if one of the two is."""
+
+    value: float | None
+    incomplete: bool = False
+
+
+@dataclass(frozen=True)
+class Quoted:
+    """A number from a publication."""
+
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Count:
+    """Finished seeds."""
+
+    n: int
+    n_declared: int
+
+    @property
+    def incomplete(self) -> bool:
+        return self.n < self.n_declared
+
+
+Cell = Score | Single | Difference | Quoted | Count
+
+
+@dataclass(frozen=True)
+class Column:
+    title: str
+    over: str | None = None
+    """Title that it shares with its neighbours."""
+
+
+@dataclass(frozen=True)
+class Row:
+    label: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """Rows that are ranked among themselves, under a title if there are several sections."""
+
+    title: str | None
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Everything that a table says. `warnings` are what a reader must not miss; they stand in the caption."""
+
+    label: str
+    caption: str
+    warnings: tuple[str, ...]
+    explanations: tuple[str, ...]
+    stub: str
+    """Title of the row labels."""
+    columns: tuple[Column, ...]
+    sections: tuple[Section, ...]
+    notes: tuple[str, ...]
+    origin: tuple[str, ...]
+    """Lines that tell where the numbers come from."""
+
+
+def number(value: float, *, sign: bool = False) -> str:
+    """As it is printed. A difference that rounds to nothing has no sign."""
+    text = f"{value:+.{DECIMALS}f}" if sign else f"{value:.{DECIMALS}f}"
+    return text.lstrip("+-") if float(text) == 0.0 else text
+
+
+def mark_best(section: Section) -> Section:
+    """Mark the best of each column, all of those that print the same; nothing where there is nothing to compare."""
+    best: list[str | None] = []
+    for cells in zip(*(row.cells for row in section.rows), strict=True):
+        ranked = [cell.ranked for cell in cells if isinstance(cell, Score | Single) and cell.ranked is not None]
+        best.append(number(max(ranked)) if len(ranked) > 1 else None)
+    return Section(
+        section.title,
+        tuple(
+            Row(row.label, tuple(_marked(cell, top) for cell, top in zip(row.cells, best, strict=True)))
+            for row in section.rows
+        ),
+    )
+
+
+def _marked(cell: Cell, best: str | None) -> Cell:
+    if isinstance(cell, Score | Single) and cell.ranked is not None and number(cell.ranked) == best:
+        return replace(cell, best=True)
+    return cell

@@ -1,0 +1,125 @@
+"""What a figure shows, read from its parts; that nothing is cut off is measured on the drawn figure."""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from reports import figures
+from reports.records import StudyResults
+from tests.reports import samples
+
+LONG = "a variant of which the name is far too long for the margin of a column"
+SAMPLES = {
+    "comparison": samples.comparison(),
+    "twelve": samples.hostile(),
+    "one_seed": samples.study({"a": [40.0], LONG: [41.0]}, seeds=(1,)),
+    "nothing_yet": samples.study({"a": [], "b": ["failed"]}),
+    "sweep": samples.sweep(x_label="memory warm-up proportion"),
+    "sweep_of_twelve": samples.sweep([at / 11 for at in range(12)]),
+    "sweep_of_sizes": samples.sweep((None, 32, 128, 64), samples.SLOT, names={None: "encoder width"}),
+    "sweep_of_words": samples.sweep(("rescaled over all the spans", "kept", None, True), "model.x"),
+    "by_dataset": samples.by_dataset(),
+}
+
+
+def drawn(results: StudyResults) -> Figure:
+    with figures._style():
+        figure = figures.draw(results)
+        figure.canvas.draw()
+    return figure
+
+
+def xs(line: Line2D) -> list[float]:
+    return np.asarray(line.get_xdata(), dtype=float).tolist()
+
+
+def texts(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.texts]
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_no_text_is_cut_off_and_no_labels_of_an_axis_overlap(name: str):
+    with figures._style():
+        figure = figures.draw(SAMPLES[name])
+        figure.canvas.draw()
+        renderer = figure.canvas.get_renderer()  # pyright: ignore[reportAttributeAccessIssue]
+        page = figure.bbox
+        for axes in figure.axes:
+            for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+                shown = [label for label in labels if label.get_text() and label.get_visible()]
+                boxes = [label.get_window_extent(renderer) for label in shown]
+                for at, box in enumerate(boxes):
+                    assert not any(box.overlaps(other) for other in boxes[at + 1 :]), shown[at].get_text()
+            around = axes.get_tightbbox(renderer)
+            assert around is not None
+            boxes = [around, figure.legends[0].get_window_extent(renderer)]
+            for box in boxes:
+                assert box.x0 >= -1 and box.y0 >= -1 and box.x1 <= page.x1 + 1 and box.y1 <= page.y1 + 1
+            assert not boxes[0].overlaps(boxes[1])
+
+
+def test_a_comparison_has_a_line_for_each_variant_with_its_seeds_and_the_baseline_on_top():
+    (axes,) = drawn(samples.comparison()).axes
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == ["JEREX (baseline)", "ours + memory", "ours, no read", "cut short"]
+    assert axes.get_ylim()[0] > axes.get_ylim()[1]
+    seeds = [xs(line) for line in axes.lines if line.get_markersize() == figures.SEED["markersize"]]
+    assert seeds[1] == [41.0, 42.0, 43.0, 44.0, 45.0]
+    assert texts(axes) == ["2 of 5"]
+
+
+def test_a_variant_without_scores_is_named_and_said_to_have_none():
+    (axes,) = drawn(samples.study({"a": [40.0, 41.0], "b": ["failed"]}, seeds=(1, 2))).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a (baseline)", "b"]
+    assert texts(axes) == ["no finished trial"]
+
+
+def joined(axes: Axes) -> list[float]:
+    lines = [line for line in axes.lines if line.get_marker() == "None" and line.get_zorder() == 1]
+    return [x for line in lines for x in xs(line)]
+
+
+def test_a_sweep_joins_numbers_in_their_order_and_leaves_words_apart():
+    (axes,) = drawn(samples.sweep((0.4, 0.0, 1.0, 0.2))).axes
+    assert joined(axes) == [0.0, 0.2, 0.4, 1.0]
+    (axes,) = drawn(samples.sweep((None, 128, 32), samples.SLOT)).axes
+    assert joined(axes) == [0.0, 1.0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["32", "128", "null"]
+    (axes,) = drawn(samples.sweep(("dot", "cosine"), "model.x")).axes
+    assert joined(axes) == []
+
+
+def test_a_data_set_has_its_panel_with_the_published_numbers():
+    figure = drawn(samples.by_dataset())
+    assert [axes.get_title() for axes in figure.axes] == ["CDR", "Re-DocRED"]
+    diamonds = [[xs(line)[0] for line in axes.lines if line.get_marker() == "D"] for axes in figure.axes]
+    assert diamonds[0] == [42.04, 42.04, 42.18, 40.2, 42.88, 43.12, 43.75]
+    assert diamonds[1] == [43.46, 43.64, 44.77, 45.56, 44.93, 44.37]
+
+
+def test_axes_have_units_and_a_reduced_budget_is_written_into_the_figure():
+    figure = drawn(samples.by_dataset())
+    assert figure.axes[0].get_xlabel() == "strict relation F1 on test (%)"
+    assert figure.legends[0].get_title().get_text() == "reduced budget “cpu”"
+    assert drawn(samples.comparison()).legends[0].get_title().get_text() == ""
+
+
+def test_nothing_is_told_by_colour():
+    figure = drawn(samples.comparison())
+    for line in figure.axes[0].lines:
+        for colour in (line.get_color(), line.get_markerfacecolor(), line.get_markeredgecolor()):
+            if colour != "none":
+                red, green, blue = to_rgb(colour)
+                assert red == green == blue
+
+
+def test_the_users_settings_of_matplotlib_are_as_before():
+    with matplotlib.rc_context({"font.size": 17.0}):
+        figures.files(samples.sweep())
+        assert matplotlib.rcParams["font.size"] == 17.0

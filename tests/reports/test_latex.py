@@ -1,0 +1,162 @@
+"""LaTeX that compiles: read by a strict tokeniser here, and by pdflatex where there is one."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from reports import latex
+from reports.comparison import table
+from reports.latex import escape
+from tests.reports import samples
+
+SAMPLES = {
+    "comparison": samples.comparison(),
+    "sweep": samples.sweep((None, 32, 128), samples.SLOT, names={None: "encoder width"}),
+    "by_dataset": samples.by_dataset(),
+    "hostile": samples.hostile(),
+    "one_seed": samples.study({"a": [40.0], "b": [41.0]}, seeds=(1,)),
+    "narrow": samples.sweep((0.0, 0.4), x_label="proportion", metrics=(samples.MAIN,)),
+    "nothing_yet": samples.study({"a": [], "b": ["failed"]}),
+}
+
+COMMANDS = set(
+    """begin end centering small footnotesize setlength tabcolsep belowcaptionskip caption label toprule
+    midrule bottomrule cmidrule multicolumn textit textbf mathbf pm rlap dagger Delta smallskip
+    parbox linewidth raggedright textwidth allowbreak mbox textbackslash textasciitilde
+    textasciicircum beta o ss to leq i""".split()
+)
+
+
+def tokens(text: str) -> list[str]:
+    """Control words, control symbols and characters, without comments."""
+    return re.findall(r"\\[A-Za-z]+|\\.|\\\n|[^\\]", re.sub(r"(?<!\\)%.*", "", text), flags=re.DOTALL)
+
+
+def check(text: str) -> None:
+    """Braces, environments and mathematics are balanced, commands are known, rows have one width."""
+    assert text.isascii()
+    depth, mathematics = 0, False
+    for token in tokens(text):
+        depth += (token == "{") - (token == "}")
+        assert depth >= 0
+        mathematics ^= token == "$"
+        assert not (token in "^_" and len(token) == 1 and not mathematics), f"{token} outside of mathematics"
+        assert token not in ("#", "~"), token
+        if re.fullmatch(r"\\[A-Za-z]+", token):
+            assert token[1:] in COMMANDS, token
+    assert depth == 0 and not mathematics
+
+    opened: list[str] = []
+    for kind, name in re.findall(r"\\(begin|end)\{([a-z*]+)\}", text):
+        if kind == "begin":
+            opened.append(name)
+        else:
+            assert opened.pop() == name
+    assert not opened
+
+    columns = re.search(r"\\begin\{tabular\}\{@\{\}(?:l|p\{[^}]*\})(r*)@\{\}\}", text)
+    assert columns is not None
+    body = text[columns.end() : text.index(r"\end{tabular}")]
+    rows = re.split(r"(?<!\\)\\\\(?=\n)", body)[:-1]
+    assert len(rows) >= 2
+    for row in rows:
+        width = sum(int(n) for n in re.findall(r"\\multicolumn\{(\d+)\}", row)) - row.count(r"\multicolumn")
+        assert tokens(row).count("&") + 1 + width == len(columns[1]) + 1, row
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_every_table_is_well_formed(name: str):
+    check(latex.render(table(SAMPLES[name])))
+
+
+def test_the_checks_see_what_is_wrong():
+    good = latex.render(table(SAMPLES["comparison"]))
+    cell = "& 5 &"
+    assert cell in good
+    for old, new in (
+        (cell, "& 5"),
+        (cell, "& 5% &"),
+        (cell, "& 5_1 &"),
+        (cell, r"& \unknown &"),
+        (cell, "& {5 &"),
+        (cell, "& $5 &"),
+        (r"\end{tabular}", r"\end{table}"),
+    ):
+        with pytest.raises((AssertionError, ValueError)):
+            check(good.replace(old, new, 1))
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex on PATH")
+def test_all_tables_compile_with_booktabs_alone_and_none_is_wider_than_the_page(tmp_path: Path):
+    document = [r"\documentclass[twocolumn,10pt]{article}", r"\usepackage[margin=0.75in]{geometry}"]
+    document += [r"\usepackage{booktabs}", r"\begin{document}"]
+    for name, results in SAMPLES.items():
+        (tmp_path / f"{name}.tex").write_text(latex.render(table(results)).replace("tab:sample", f"tab:{name}"))
+        document.append(rf"\input{{{name}.tex}}")
+    (tmp_path / "all.tex").write_text("\n".join([*document, r"text\end{document}"]))
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-draftmode", "all.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
+    assert "undefined" not in done.stdout
+
+
+def test_what_latex_takes_for_its_own_is_escaped():
+    assert escape("50% of_a & #1 {x} $y$ ~ ^ \\") == (
+        r"50\% of\_a \& \#1 \{x\} \$y\$ \textasciitilde{} \textasciicircum{} \textbackslash{}"
+    )
+    assert escape("a\nb") == "a b"
+
+
+def test_letters_are_printed_or_shown_by_their_code():
+    assert escape("β ± Δ é ś ï ß") == r"$\beta$ $\pm$ $\Delta$ \'{e} \'{s} \"{\i} \ss{}"
+    assert escape("中") == "[U+4E2D]"
+
+
+def test_two_hyphens_do_not_become_a_dash():
+    assert escape("--flag a-b ---") == "-{}-flag a-b -{}-{}-"
+
+
+def test_the_best_is_bold_with_its_ties_and_the_incomplete_carries_a_dagger():
+    text = latex.render(table(samples.comparison()))
+    assert text.count(r"& $\mathbf{43.00} \pm 1.58$ &") == 1
+    assert text.count(r"& $\mathbf{43.00} \pm 0.00$ &") == 1
+    assert r"$60.50 \pm 0.71$\rlap{$^{\dagger}$}" in text
+    assert r"$^{\dagger}$ Fewer seeds than declared" in text
+
+
+def test_of_one_finished_seed_the_deviation_is_shown_as_undefined():
+    text = latex.render(table(samples.study({"a": [40.0, "failed"], "b": [41.0, 42.0]}, seeds=(1, 2))))
+    assert r"$40.00 \pm \mbox{--}$" in text
+    assert "of one seed no standard deviation is defined" in text
+
+
+def test_a_difference_has_its_sign_and_nothing_has_none():
+    results = samples.study({"a": [40.0, 40.0], "b": [39.0, 39.0], "c": [39.999, 40.0]}, seeds=(1, 2))
+    text = latex.render(table(results))
+    assert "$-1.00$" in text and "& $0.00$ &" in text
+
+
+def test_a_reduced_budget_stands_in_the_caption_itself():
+    text = latex.render(table(samples.hostile()))
+    caption = next(line for line in text.splitlines() if line.startswith(r"\caption"))
+    assert r"\textbf{Reduced budget ``cpu'': 3 epochs \& 100\% of\_nothing. Not the whole protocol" in caption
+
+
+def test_the_comment_on_top_tells_the_origin_and_cannot_be_left():
+    results = samples.study({"a": [40.0]}, seeds=(1,))
+    results.provenance["command"] = "orchestrate run\n\\input{x}"
+    head = latex.render(table(results)).split(r"\begin{table")[0].splitlines()
+    assert all(line.startswith("% ") for line in head)
+    assert "% command: orchestrate run \\input{x}" in head
+    assert "% trials of a: 1=a-1 finished" in head
+
+
+def test_a_narrow_table_takes_one_column_and_a_wide_one_both():
+    assert r"\begin{table*}" in latex.render(table(samples.comparison()))
+    assert r"\begin{table}" in latex.render(table(SAMPLES["narrow"]))
