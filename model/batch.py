@@ -1,7 +1,7 @@
 """Documents of one step as tensors: flat lists of spans, pairs and entities whose indices count over the whole batch.
 
 Shape letters: B documents, T sub-words, S spans, P coreference pairs, M members of entities, N entities, Q entity
-pairs, K mention pairs, R relation types.
+pairs, K mention pairs, C contexts, R relation types.
 """
 
 from __future__ import annotations
@@ -74,16 +74,23 @@ class EntityPairs:
 
 @dataclass(frozen=True)
 class PairMentions:
-    """All mention pairs of the entity pairs, with the sub-word range between and the distances."""
+    """All mention pairs of the entity pairs, with the context between them and the distances.
+
+    A pair and its reverse have one context, and mentions are in many pairs, so each of the C different contexts is a
+    sub-word range of its own.
+    """
 
     head_K: Tensor
     tail_K: Tensor
     entity_pair_K: Tensor
-    context_start_K: Tensor
-    context_end_K: Tensor
+    context_K: Tensor
+    """Index of the context."""
+    context_start_C: Tensor
+    context_end_C: Tensor
     token_distance_K: Tensor
     sentence_distance_K: Tensor
     longest: int
+    """Sub-words of the longest context."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +156,14 @@ def longest(ranges: Sequence[np.ndarray]) -> int:
     return max((int((r[:, 1] - r[:, 0]).max()) for r in ranges if len(r)), default=1)
 
 
+def distinct_ranges(ranges_K2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Starts and ends of the different ranges, and the index of each range among them."""
+    start, end = ranges_K2.numpy().T
+    n = int(end.max(initial=0)) + 1
+    distinct, index = np.unique(start * n + end, return_inverse=True)
+    return torch.from_numpy(distinct // n), torch.from_numpy(distinct % n), torch.from_numpy(index)
+
+
 def spans(words: Sequence[np.ndarray], subwords: Sequence[np.ndarray], token_offset_B: np.ndarray) -> Spans:
     """From the word and sub-word ranges of each document's spans."""
     ranges = joined(subwords, token_offset_B)
@@ -187,13 +202,14 @@ def pair_mentions(
     parts: Sequence[MentionPairs], span_offset_B: np.ndarray, pair_offset_B: np.ndarray, token_offset_B: np.ndarray
 ) -> PairMentions:
     pair = joined([part.pair for part in parts], span_offset_B)
-    context = joined([part.context for part in parts], token_offset_B)
+    context_start, context_end, context = distinct_ranges(joined([part.context for part in parts], token_offset_B))
     return PairMentions(
         head_K=pair[:, 0],
         tail_K=pair[:, 1],
         entity_pair_K=joined([part.entity_pair for part in parts], pair_offset_B),
-        context_start_K=context[:, 0],
-        context_end_K=context[:, 1],
+        context_K=context,
+        context_start_C=context_start,
+        context_end_C=context_end,
         token_distance_K=joined([part.token_distance for part in parts]),
         sentence_distance_K=joined([part.sentence_distance for part in parts]),
         longest=longest([part.context for part in parts]),

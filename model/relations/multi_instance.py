@@ -1,6 +1,7 @@
 """MRC, the multi-instance relation classifier: a pair is all pairs of mentions of its entities, and their contexts.
 
-Shape letters: T sub-words, S spans, N entities, Q entity pairs, K mention pairs, D encoder width, V type vector width.
+Shape letters: T sub-words, S spans, N entities, Q entity pairs, K mention pairs, C contexts, D encoder width, V type
+vector width.
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ class MultiInstancePairs(nn.Module):
         self, maximum: RangeMaximum, span_SD: Tensor, entity_ND: Tensor, pairs: EntityPairs, mentions: PairMentions
     ) -> Tensor:
         """l of every mention pair: [K, D]."""
-        context_KD = maximum(mentions.context_start_K, mentions.context_end_K)
+        context_CD = maximum(mentions.context_start_C, mentions.context_end_C)
         token_rows = self.token_distance_embedding.num_embeddings
         sentence_rows = self.sentence_distance_embedding.num_embeddings
         return self.local(
-            (context_KD, None),
+            (context_CD, mentions.context_K),
             (span_SD, mentions.head_K),
             (span_SD, mentions.tail_K),
             (entity_ND, pairs.head_Q[mentions.entity_pair_K]),

