@@ -400,7 +400,7 @@ _MEN = (
 _SURNAMES = (
     (
         *("Ander", "Blom", "Carl", "Dahl", "Ek", "Fors", "Grim", "Hals", "Iver", "Jern", "Kirk", "Lind"),
-        *("Mag", "Nord", "Ost", "Palm", "Quist", "Rask", "Stein", "Thor", "Ulv", "Vester", "Winter", "Ziel"),
+        *("Mag", "Nord", "Ost", "Palm", "Rud", "Rask", "Stein", "Thor", "Ulv", "Vester", "Winter", "Ziel"),
     ),
     ("sen", "berg", "man", "strom", "quist", "er", "holt", "ley"),
 )
@@ -472,7 +472,7 @@ def generate(
     settings: BuiltinSettings,
 ) -> tuple[tuple[Document, ...], tuple[Document, ...], tuple[Document, ...]]:
     """Train, dev and test documents. The same settings give the same documents; more documents keep the first ones."""
-    sizes = (("train", settings.train, 0.0), ("dev", settings.dev, 0.25), ("test", settings.test, 0.25))
+    sizes = (("train", settings.train, 0.0), ("dev", settings.dev, 0.3), ("test", settings.test, 0.3))
     shares = _name_shares(Random(settings.seed * 4 + 3))
     train, dev, test = (
         tuple(_documents(Random(settings.seed * 4 + number), names, unseen, f"{split}-{settings.seed}", size))
@@ -547,7 +547,7 @@ class _Story:
         length = self.random.randint(*SENTENCES)
         self._go_on(topic, _FACTS)
         while len(self.sentences) < length:
-            kinds = self.random.choices((_FACTS, _LOOK_ALIKES, _FILLERS), (66, 27, 7))[0]
+            kinds = self.random.choices((_FACTS, _LOOK_ALIKES, _FILLERS), (63, 31, 6))[0]
             if self.random.random() < 0.55 and self.subject:
                 topic = self.subject
             else:
@@ -611,7 +611,7 @@ class _Story:
         if known and self.random.random() < 0.5:
             thing = self.random.choice(known)
         else:
-            thing = self._new(wanted, like=topic if family and self.random.random() < 0.5 else None)
+            thing = self._new(wanted, like=topic if family and self.random.random() < 0.3 else None)
         if family:
             thing.generation = topic.generation + 1
         return thing
@@ -711,10 +711,10 @@ class _Story:
         others = [other for other in self.recent if other is not thing]
         clear = thing in self.recent and not any(thing.may_be_taken_for(other) for other in others)
         if slot == "s":
-            p_reduced = 0.45 if thing is self.subject and mark != "!" else 0.0
+            p_reduced = 0.2 if thing is self.subject and mark != "!" else 0.0
         else:
             named_too = any(thing.may_be_taken_for(other) for other in filled.values() if other is not thing)
-            p_reduced = 0.35 if thing.kind in ("ORG", "CITY") and mark != "!" and not named_too else 0.0
+            p_reduced = 0.12 if thing.kind in ("ORG", "CITY") and mark != "!" and not named_too else 0.0
         if clear and thing.reduced and self.random.random() < p_reduced:
             return thing.reduced
-        return thing.short if self.random.random() < 0.75 else thing.full
+        return thing.short if self.random.random() < 0.5 else thing.full
