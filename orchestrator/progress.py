@@ -1,0 +1,129 @@
+"""A study on the terminal: a live table where there is one, a line for each epoch and end where there is not.
+
+Everything goes to standard error; standard output is for results.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from orchestrator.events import Listener
+from orchestrator.plan import Plan
+from orchestrator.store import TrialRecord
+from orchestrator.trial import Job
+
+_STYLES = {"running": "cyan", "finished": "green", "failed": "red", "interrupted": "yellow"}
+
+
+@dataclass
+class _Row:
+    variant: str
+    seed: int
+    state: str
+    epoch: int = 0
+    score: float | None = None
+    began: float = field(default_factory=time.monotonic)
+    seconds: float | None = None
+
+
+class _Counts:
+    """How far the study is, for the head of the table and the front of each line."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.total = len(plan.missing)
+        self.cached = len(plan.trials) - self.total
+        self.ended = 0
+
+
+class Lines:
+    """One line for every event, for logs and pipes."""
+
+    def __init__(self, plan: Plan, console: Console) -> None:
+        self.counts = _Counts(plan)
+        self.metric = f"dev/{plan.study.select.metric}"
+        self.console = console
+
+    def started(self, job: Job) -> None:
+        self._say(f"started   {job.variant}, seed {job.seed}")
+
+    def epoch(self, job: Job, epoch: int, metrics: dict[str, float]) -> None:
+        score = metrics.get(self.metric)
+        shown = "" if score is None else f": {self.metric} {score:.2f}"
+        self._say(f"epoch {epoch:<3} {job.variant}, seed {job.seed}{shown}")
+
+    def ended(self, job: Job, record: TrialRecord) -> None:
+        self.counts.ended += 1
+        test = record.metrics.get(self.metric.replace("dev/", "test/"))
+        score = "" if test is None else f": test/{self.metric.partition('/')[2]} {test:.2f}"
+        self._say(f"{record.status:<9} {job.variant}, seed {job.seed}{score} ({record.duration_s:.0f} s)")
+
+    def _say(self, text: str) -> None:
+        front = f"[{self.counts.ended}/{self.counts.total}]"
+        self.console.print(f"{front} {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+class LiveTable:
+    """A row for each trial that runs, and for the last ones that ended."""
+
+    SHOWN = 12
+
+    def __init__(self, plan: Plan, console: Console) -> None:
+        self.plan = plan
+        self.counts = _Counts(plan)
+        self.metric = f"dev/{plan.study.select.metric}"
+        self.rows: dict[str, _Row] = {}
+        self.live = Live(self.table(), console=console, refresh_per_second=2, get_renderable=self.table)
+
+    def started(self, job: Job) -> None:
+        self.rows[job.key] = _Row(job.variant, job.seed, "running")
+
+    def epoch(self, job: Job, epoch: int, metrics: dict[str, float]) -> None:
+        row = self.rows[job.key]
+        row.epoch, row.score = epoch, metrics.get(self.metric)
+
+    def ended(self, job: Job, record: TrialRecord) -> None:
+        self.counts.ended += 1
+        row = self.rows[job.key]
+        row.state, row.seconds = record.status, record.duration_s
+        row.score = record.metrics.get(self.metric, row.score)
+
+    def table(self) -> Table:
+        counts = self.counts
+        cached = f", {counts.cached} there already" if counts.cached else ""
+        title = f"{self.plan.study.study} · {self.plan.budget_name}: {counts.ended} of {counts.total} trials{cached}"
+        table = Table(title=title, title_justify="left")
+        for column in ("variant", "seed", "state", "epoch", self.metric, "seconds"):
+            table.add_column(column, justify="left" if column in ("variant", "state") else "right")
+        running = [row for row in self.rows.values() if row.state == "running"]
+        ended = [row for row in self.rows.values() if row.state != "running"]
+        for row in [*ended[-max(self.SHOWN - len(running), 0) :], *running]:
+            seconds = time.monotonic() - row.began if row.seconds is None else row.seconds
+            table.add_row(
+                row.variant,
+                str(row.seed),
+                f"[{_STYLES.get(row.state, '')}]{row.state}[/]",
+                str(row.epoch or ""),
+                "" if row.score is None else f"{row.score:.2f}",
+                f"{seconds:.0f}",
+            )
+        return table
+
+
+@contextmanager
+def shown(plan: Plan) -> Iterator[Listener]:
+    """A listener that shows the study on standard error for as long as the block lasts."""
+    console = Console(file=sys.stderr, stderr=True)
+    if not console.is_terminal:
+        yield Lines(plan, console)
+        return
+    table = LiveTable(plan, console)
+    with table.live:
+        yield table

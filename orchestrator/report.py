@@ -1,0 +1,96 @@
+"""From records to the tidy results that reports are made of, and to the report's files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from orchestrator import provenance
+from orchestrator.plan import Plan, PlannedTrial
+from orchestrator.schema import FULL
+from orchestrator.store import Home, read_history
+from reports.records import EpochScores, StudyResults, TrialResult
+from reports.records import Variant as ReportVariant
+
+
+def results(plan: Plan, home: Home) -> StudyResults:
+    """The study with the trials that it has so far. The records alone decide, so the same records give the same."""
+    study = plan.study
+    trials = [_trial(trial, home) for trial in plan.trials if trial.record is not None]
+    return StudyResults(
+        study=study.study,
+        question=study.question,
+        budget=plan.budget_name,
+        budget_note=None if plan.budget_name == FULL else plan.budget.note,
+        select_metric=f"{study.select.on}/{study.select.metric}",
+        seeds=plan.seeds,
+        variants=tuple(ReportVariant(v.name, v.label, v.factors) for v in plan.variants),
+        baseline=plan.expansion.baseline,
+        trials=tuple(trials),
+        report=study.report,
+        published=study.published,
+        provenance=_provenance(plan),
+    )
+
+
+def write(plan: Plan, home: Home, folder: Path | None = None) -> dict[str, Path]:
+    """The report's files: name → path."""
+    from reports.build import build  # here, as it loads pandas and matplotlib
+
+    return build(results(plan, home), folder or home.report(plan.study.study, plan.budget_name))
+
+
+def _trial(trial: PlannedTrial, home: Home) -> TrialResult:
+    record = trial.record
+    assert record is not None
+    history = tuple(
+        EpochScores(epoch, {name: value for name, value in metrics.items() if _is_kept(name)})
+        for epoch, metrics in read_history(home.trial(trial.key))
+    )
+    return TrialResult(
+        key=trial.key,
+        variant=trial.variant.name,
+        seed=trial.seed,
+        # a driver that was killed could not say so in the record
+        status="interrupted" if record.status == "running" else record.status,
+        metrics=record.metrics if record.status == "finished" else {},
+        selected_epoch=record.selected_epoch,
+        history=history,
+        duration_s=record.duration_s,
+        settings=record.settings,
+    )
+
+
+def _is_kept(metric: str) -> bool:
+    return metric.startswith("dev/") and metric.endswith("_f1")
+
+
+def _provenance(plan: Plan) -> dict[str, Any]:
+    """Of the trials that the report rests on, which may come from several commits and machines: all are named."""
+    finished = [trial for trial in plan.trials if trial.is_finished]
+    origins = [trial.record.provenance for trial in finished if trial.record is not None]
+    seconds = sum(trial.record.duration_s for trial in finished if trial.record is not None)
+    return {
+        "commit": _all(provenance.version_of_code(origin) for origin in origins),
+        "data": {
+            name: _all(t.data_digest for t in plan.trials if t.variant.settings.data.name == name)
+            for name in dict.fromkeys(trial.variant.settings.data.name for trial in plan.trials)
+        },
+        "command": _all(" ".join(origin.get("command", ())) for origin in origins),
+        "hardware": _all(_hardware(origin.get("hardware", {})) for origin in origins),
+        "packages": _all(
+            ", ".join(f"{name} {version}" for name, version in origin.get("packages", {}).items()) for origin in origins
+        ),
+        "trials": f"{len(finished)} finished of {len(plan.trials)}, {seconds / 3600:.2f} trial hours",
+    }
+
+
+def _all(values: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(value for value in values if value)) or "not recorded"
+
+
+def _hardware(given: dict[str, Any]) -> str:
+    gpus = given.get("gpus") or []
+    parts = [given.get("cpu"), f"{given.get('cores', '?')} cores", f"{given.get('memory_gib', '?')} GiB", *gpus]
+    return ", ".join(str(part) for part in parts if part)

@@ -1,0 +1,221 @@
+"""The run store: what came of each trial, on disk and independent of the tracker.
+
+    <home>/trials/<key>/      record.json, config.json, log.txt and what the model leaves: history, checkpoint, …
+    <home>/<study>/report/    tables and figures of the whole protocol
+    <home>/<study>/<budget>/report/    those of a reduced budget
+    <home>/cache              encoded data, shared by all trials
+    <home>/mlflow.db, mlartifacts      MLflow, unless `MLFLOW_TRACKING_URI` names another place
+
+A trial belongs to its key, not to a study: two studies that share a cell share its folder. A record takes the place of
+the one before at once and is on disk before the call returns.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from orchestrator.errors import refused
+from orchestrator.schema import FULL
+
+Status = Literal["running", "finished", "failed", "interrupted"]
+
+
+class Failure(BaseModel):
+    """Why a trial failed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    """Class of the exception."""
+    message: str
+    traceback: str
+
+    @property
+    def last_lines(self) -> str:
+        return "\n".join(self.traceback.strip().splitlines()[-4:])
+
+
+class TrialRecord(BaseModel):
+    """What came of one trial. `study`, `budget` and `variant` are those under which it ran first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    study: str
+    budget: str
+    variant: str
+    seed: int
+    status: Status
+    started: str
+    """Of the last attempt, ISO 8601 with time zone."""
+    ended: str | None = None
+    duration_s: float = 0.0
+    """Of all attempts that the result rests on."""
+    attempts: int = 1
+    metrics: dict[str, float] = {}
+    """At the selected epoch, in percent."""
+    selected_epoch: int | None = None
+    facts: dict[str, Any] = {}
+    """What else the model tells of the trial: its size, its device, notes on its data."""
+    failure: Failure | None = None
+    settings: dict[str, Any]
+    data_digest: str
+    code_epoch: int
+    provenance: dict[str, Any] = {}
+
+
+RECORD, CONFIG, LOG, HISTORY = "record.json", "config.json", "log.txt", "history.jsonl"
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder under which all state lives. Its path is absolute, as trials run in folders of their own."""
+
+    root: Path
+
+    @classmethod
+    def at(cls, folder: Path) -> Home:
+        return cls(Path(os.path.abspath(folder.expanduser())))
+
+    @property
+    def trials(self) -> Path:
+        return self.root / "trials"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
+
+    @property
+    def database(self) -> Path:
+        return self.root / "mlflow.db"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "mlartifacts"
+
+    def trial(self, key: str) -> Path:
+        return self.trials / key
+
+    def report(self, study: str, budget: str) -> Path:
+        folder = self.root / study
+        return (folder if budget == FULL else folder / budget) / "report"
+
+    def record(self, key: str) -> TrialRecord | None:
+        return read_record(self.trial(key))
+
+    def records(self) -> Iterator[TrialRecord]:
+        """All records, in the order of their keys."""
+        for path in sorted(self.trials.glob(f"*/{RECORD}")):
+            record = read_record(path.parent)
+            if record is not None:
+                yield record
+
+    def refuse_if_not_writable(self) -> None:
+        """Create the home. Raises StudyError where that cannot be done."""
+        try:
+            self.trials.mkdir(parents=True, exist_ok=True)
+            self.cache.mkdir(exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            raise refused(
+                f"the home {self.root} cannot be written: {error.strerror}; choose another by --home"
+            ) from None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the home for one driver: two would train the same trial into one folder.
+
+        The lock goes with the process, however that ends. Raises StudyError if another driver holds it.
+        """
+        with (self.root / ".lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.seek(0)
+                raise refused(
+                    f"process {file.read().strip() or '?'} is running a study in the home {self.root}; "
+                    f"wait for it or choose another home by --home"
+                ) from None
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n")
+            file.flush()
+            yield
+
+    def is_held(self) -> bool:
+        """Whether a driver works in this home right now; if not, a trial that is `running` was cut off."""
+        try:
+            with (self.root / ".lock").open() as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
+
+
+def read_record(folder: Path) -> TrialRecord | None:
+    """The record in a trial's folder, if there is one. Raises StudyError for one that is not a record."""
+    path = folder / RECORD
+    try:
+        return TrialRecord.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise refused(
+            f"{path} is no trial record ({'.'.join(map(str, first['loc']))}: {first['msg']}); move its folder away "
+            f"to run that trial again"
+        ) from None
+
+
+def write_record(folder: Path, record: TrialRecord) -> None:
+    """Put a record in place of the one before, all at once and for good."""
+    write_durably(folder / RECORD, record.model_dump_json(indent=1) + "\n")
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Write a file so that after a crash either the old or the new content is there, whole."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    # the new name itself is durable only once its folder is
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_history(folder: Path) -> list[tuple[int, dict[str, float]]]:
+    """Epoch and metrics of each line that the model wrote; a line cut off by a crash ends the history."""
+    try:
+        lines = (folder / HISTORY).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    history = []
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            history.append((int(entry["epoch"]), dict(entry["metrics"])))
+        except (ValueError, KeyError, TypeError):
+            break
+    return history

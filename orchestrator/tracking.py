@@ -1,0 +1,317 @@
+"""What the store knows, in MLflow: one experiment a study, exactly one flat run a trial, one summary run a budget.
+
+Only the driver writes, through the client. A run is found by its tag `trial_key`, over all experiments, so that a trial
+that is started again, or shared by two studies, goes on in the run that it has. The tracker is a mirror of the store:
+if it cannot be reached the study runs on, and the next `orchestrate run` brings it up to date.
+
+Metrics stand at the step of their epoch; those of the selected epoch, on dev and test, once more one step after the
+last, so that the value that MLflow shows of a run is the one in the tables.
+"""
+
+from __future__ import annotations
+
+import functools
+import getpass
+import json
+import logging
+import os
+import re
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+from orchestrator import provenance
+from orchestrator.overrides import flat
+from orchestrator.plan import Plan
+from orchestrator.store import CONFIG, HISTORY, LOG, Home, TrialRecord, read_history
+from orchestrator.trial import Job
+
+log = logging.getLogger("orchestrator.tracking")
+
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    # a server that is down is to be noticed in seconds
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
+_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "running": "RUNNING"}
+_ARTIFACTS = (CONFIG, LOG, HISTORY, "predictions", "counts", "checkpoint")
+_LONGEST_PARAMETER = 6000
+_PER_BATCH = 1000
+
+
+def default_uri(home: Home) -> str:
+    """Where runs go: `MLFLOW_TRACKING_URI`, or an SQLite file in the home, whose path must be absolute."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.database}"
+
+
+def _mirrored(method: Callable[..., None]) -> Callable[..., None]:
+    """Whatever goes wrong in the tracker stays there: the store has all of it, and a study does not end for it."""
+
+    @functools.wraps(method)
+    def guarded(self: Tracker, *arguments: Any) -> None:
+        if self.trouble is not None:
+            return
+        try:
+            method(self, *arguments)
+        except Exception as error:
+            self.trouble = f"{type(error).__name__}: {error}".split("\n")[0]
+            log.warning(
+                "MLflow at %s cannot be written (%s); the study runs on, and the next run brings it up to date",
+                self.uri,
+                self.trouble,
+            )
+
+    return guarded
+
+
+class Tracker:
+    """Follows a study and keeps its runs. Never raises: what goes wrong is logged once, and tracking then rests."""
+
+    def __init__(self, home: Home, study: str, budget: str) -> None:
+        self.home = home
+        self.study = study
+        self.budget = budget
+        self.uri = default_uri(home)
+        self.trouble: str | None = None
+        """Why tracking rests, if it does."""
+        self._client: Any = None
+        self._experiment = ""
+        self._runs: dict[str, str] = {}
+        """Trial key → run id."""
+        self._logged: dict[str, set[int]] = {}
+        """Trial key → epochs that its run has."""
+
+    # ------------------------------------------------------------------------------------------------------- events
+
+    @_mirrored
+    def open(self) -> None:
+        """Create database and experiment, before anything else could."""
+        os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
+        from mlflow import MlflowClient
+
+        # after the import, which sets levels of its own
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        self._client = MlflowClient(tracking_uri=self.uri)
+        self._experiment = self._open_experiment()
+        self._runs = {run.data.tags["trial_key"]: run.info.run_id for run in self._search("tags.kind = 'trial'")}
+
+    @_mirrored
+    def started(self, job: Job) -> None:
+        self._run(job)
+
+    @_mirrored
+    def epoch(self, job: Job, epoch: int, metrics: dict[str, float]) -> None:
+        self._log_epochs(job.key, self._run(job), [(epoch, metrics)])
+
+    @_mirrored
+    def ended(self, job: Job, record: TrialRecord) -> None:
+        self._end(record, self._run(job))
+
+    @_mirrored
+    def reconcile(self, records: Iterable[TrialRecord]) -> None:
+        """Bring the runs of trials that ended up to date, and let none of them stay RUNNING."""
+        for record in records:
+            if record.status == "running":
+                continue
+            run_id = self._runs.get(record.key) or self._find(record.key)
+            if run_id is None:
+                run_id = self._create(record.key, record.variant, record.seed, record.settings, record.provenance)
+            self._runs[record.key] = run_id
+            if self._client.get_run(run_id).info.status != _STATUS[record.status]:
+                self._end(record, run_id)
+
+    @_mirrored
+    def summarise(self, plan: Plan, files: Mapping[str, Path]) -> None:
+        """One run for the study under its budget: means, spreads and counts over seeds, and the report."""
+        name = f"{plan.study.study} · {plan.budget_name}"
+        found = self._search(f"tags.kind = 'summary' and tags.budget = '{plan.budget_name}'")
+        tags = {**self._tags("summary"), "question": plan.study.question[:5000]}
+        if found:
+            run = found[0]
+            for tag, value in tags.items():
+                self._client.set_tag(run.info.run_id, tag, value)
+        else:
+            run = self._client.create_run(self._experiment, tags=tags, run_name=name)
+        known = run.data.metrics
+        changed = {name: value for name, value in aggregates(plan).items() if known.get(name) != value}
+        self._log(run.info.run_id, [(0, changed)])
+        for path in files.values():
+            self._put(run, path, "report")
+        self._client.set_terminated(run.info.run_id, "FINISHED")
+
+    # ---------------------------------------------------------------------------------------------------- underneath
+
+    def _open_experiment(self) -> str:
+        found = self._client.get_experiment_by_name(self.study)
+        if found is None:
+            location = (self.home.artifacts / self.study).as_uri() if self.uri.startswith("sqlite:") else None
+            return self._client.create_experiment(self.study, artifact_location=location)
+        if found.lifecycle_stage == "deleted":
+            self._client.restore_experiment(found.experiment_id)
+        return found.experiment_id
+
+    def _search(self, query: str, experiments: Sequence[str] | None = None) -> list[Any]:
+        runs: list[Any] = []
+        token = None
+        while True:
+            page = self._client.search_runs(
+                list(experiments or [self._experiment]), query, max_results=1000, page_token=token
+            )
+            runs += page
+            token = page.token
+            if not token:
+                return runs
+
+    def _find(self, key: str) -> str | None:
+        """The run of a trial in any experiment: another study may have run it."""
+        experiments = [experiment.experiment_id for experiment in self._client.search_experiments()]
+        found = self._search(f"tags.trial_key = '{key}'", experiments)
+        return found[0].info.run_id if found else None
+
+    def _run(self, job: Job) -> str:
+        """The run of a trial, RUNNING: the one that it has, or a new one."""
+        if job.key in self._runs and job.key in self._logged:
+            return self._runs[job.key]
+        run_id = self._runs.get(job.key) or self._find(job.key)
+        if run_id is None:
+            settings = job.settings.model_dump(mode="json")
+            run_id = self._create(job.key, job.variant, job.seed, settings, job.provenance)
+        else:
+            self._client.update_run(run_id, status="RUNNING")
+            self._logged[job.key] = self._epochs_of(run_id)
+        self._runs[job.key] = run_id
+        return run_id
+
+    def _create(self, key: str, variant: str, seed: int, settings: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
+        from mlflow.entities import Param
+
+        tags = {**self._tags("trial", origin), "trial_key": key, "variant": variant, "seed": str(seed)}
+        run = self._client.create_run(self._experiment, tags=tags, run_name=f"{variant} · seed {seed}")
+        parameters = {"variant": variant, "seed": seed, **flat(settings)}
+        written = [
+            Param(name, (value if isinstance(value, str) else json.dumps(value))[:_LONGEST_PARAMETER])
+            for name, value in parameters.items()
+        ]
+        for start in range(0, len(written), 100):
+            self._client.log_batch(run.info.run_id, params=written[start : start + 100])
+        self._logged[key] = set()
+        return run.info.run_id
+
+    def _tags(self, kind: str, origin: Mapping[str, Any] | None = None) -> dict[str, str]:
+        commit = (dict(origin or {}).get("code") or provenance.code()).get("commit")
+        return {
+            "kind": kind,
+            "study": self.study,
+            "budget": self.budget,
+            "mlflow.user": _user(),
+            "mlflow.source.name": f"orchestrate run {self.study}",
+            "mlflow.source.type": "LOCAL",
+            **({"mlflow.source.git.commit": commit} if commit else {}),
+        }
+
+    def _epochs_of(self, run_id: str) -> set[int]:
+        """Epochs that a run has already: the same metric and step twice would be kept twice."""
+        run = self._client.get_run(run_id)
+        name = next((name for name in run.data.metrics if name.startswith("dev/")), None)
+        name = name or next(iter(run.data.metrics), None)
+        return {metric.step for metric in self._client.get_metric_history(run_id, name)} if name else set()
+
+    def _log_epochs(self, key: str, run_id: str, epochs: Iterable[tuple[int, dict[str, float]]]) -> None:
+        logged = self._logged.setdefault(key, set())
+        new = [(epoch, metrics) for epoch, metrics in epochs if epoch not in logged]
+        self._log(run_id, new)
+        logged |= {epoch for epoch, _ in new}
+
+    def _log(self, run_id: str, steps: Iterable[tuple[int, Mapping[str, float]]]) -> None:
+        from mlflow.entities import Metric
+
+        at = int(time.time() * 1000)
+        points = [Metric(name, float(value), at, step) for step, metrics in steps for name, value in metrics.items()]
+        for start in range(0, len(points), _PER_BATCH):
+            self._client.log_batch(run_id, metrics=points[start : start + _PER_BATCH])
+
+    def _end(self, record: TrialRecord, run_id: str) -> None:
+        if record.key not in self._logged:
+            self._logged[record.key] = self._epochs_of(run_id)
+        folder = self.home.trial(record.key)
+        history = read_history(folder)
+        self._log_epochs(record.key, run_id, history)
+        if record.status == "finished":
+            after = max((epoch for epoch, _ in history), default=record.selected_epoch or 0) + 1
+            chosen = {} if record.selected_epoch is None else {"selected_epoch": float(record.selected_epoch)}
+            self._log_epochs(record.key, run_id, [(after, {**record.metrics, **chosen})])
+        self._client.set_tag(run_id, "attempts", str(record.attempts))
+        self._client.set_tag(run_id, "duration_s", str(record.duration_s))
+        if record.failure is not None:
+            self._client.set_tag(run_id, "failure", f"{record.failure.kind}: {record.failure.message}"[:5000])
+        run = self._client.get_run(run_id)
+        for name in _ARTIFACTS:
+            if (folder / name).exists():
+                self._put(run, folder / name, None)
+        self._client.set_terminated(run_id, _STATUS[record.status])
+
+    def _put(self, run: Any, path: Path, below: str | None) -> None:
+        """Give a run an artifact. Where artifacts are files on this machine they are linked, not copied: checkpoints
+        are most of the disk that a study takes, and a file of a trial is only ever replaced, never changed."""
+        parsed = urlparse(run.info.artifact_uri)
+        if parsed.scheme != "file":
+            if path.is_dir():
+                self._client.log_artifacts(run.info.run_id, str(path), "/".join(filter(None, (below, path.name))))
+            else:
+                self._client.log_artifact(run.info.run_id, str(path), below)
+            return
+        target = Path(unquote(parsed.path)) / (below or "") / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(path, target, copy_function=_link)
+        else:
+            _link(path, target)
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    """A hard link in place of what is there, or a copy where links cannot be had. A log grows on, so it is copied."""
+    target = Path(target)
+    target.unlink(missing_ok=True)
+    if Path(source).name != LOG:
+        try:
+            os.link(source, target)
+            return
+        except OSError:
+            pass
+    shutil.copy2(source, target)
+
+
+def aggregates(plan: Plan) -> dict[str, float]:
+    """`<variant>/<metric>_mean`, `_sd` (sample standard deviation) and `_n` over the finished seeds."""
+    found: dict[str, float] = {}
+    for variant in plan.variants:
+        trials = [trial.record for trial in plan.trials if trial.variant is variant and trial.is_finished]
+        records = [record for record in trials if record is not None]
+        for metric in sorted(set[str]().union(*(record.metrics for record in records))):
+            values = [record.metrics[metric] for record in records if metric in record.metrics]
+            name = f"{_legal(variant.name)}/{metric}"
+            found[f"{name}_mean"] = statistics.fmean(values)
+            found[f"{name}_n"] = float(len(values))
+            if len(values) > 1:
+                found[f"{name}_sd"] = statistics.stdev(values)
+    return found
+
+
+def _legal(name: str) -> str:
+    """A variant's name in letters that MLflow takes in a metric's name; a slash would make folders of it."""
+    return re.sub(r"[^\w.\- ]", "_", name.replace(" / ", " - ")).strip(". ") or "variant"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
