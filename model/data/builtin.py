@@ -16,15 +16,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 from itertools import product
 from random import Random
+from typing import Literal
+
+from pydantic import ConfigDict, TypeAdapter
 
 from model.data.document import Document, Entity, Mention, Relation
 from model.data.labels import Labels
 from model.settings import BuiltinSettings
 
 VERSION = 1
-"""Raised whenever a seed gives other documents, so that trials on the old ones are not taken for new ones."""
+"""Raised whenever a seed gives other documents, through this file or `builtin_sentences.json`, so that trials on the
+old ones are not taken for new ones."""
 
 PAIR_TYPES: dict[str, tuple[str, str]] = {
     "acquired": ("ORG", "ORG"),
@@ -55,6 +60,15 @@ FEWEST_RELATIONS = 2
 
 # ------------------------------------------------------------------------------------------------------ what is said
 
+_SLOT = re.compile(r"\{([sod])('s|!)?\}")
+_BLANKS = {"{job}", "{sector}", "{noun}", "{child}", "{parent}"}  # filled with words that are no mention
+_TYPES = {"PER": "PER", "ORG": "ORG", "CITY": "LOC", "REGION": "LOC", "DATE": "DATE"}
+"""Entity type of what can stand in a slot."""
+
+_NameKind = Literal["women", "men", "surnames", "cities", "regions", "organisations"]
+_Names = dict[_NameKind, tuple[str, ...]]
+"""The names that one split may use."""
+
 
 @dataclass(frozen=True)
 class _Kind:
@@ -64,413 +78,61 @@ class _Kind:
     reduced. A bar parts two sentences. `unseen` are wordings that only dev and test have.
     """
 
-    slots: dict[str, str]
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    slots: dict[Literal["s", "o", "d"], Literal["PER", "ORG", "CITY", "REGION", "DATE"]]
     relations: tuple[tuple[str, str, str], ...]
     seen: tuple[str, ...]
     unseen: tuple[str, ...] = ()
 
-
-_FACTS = (
-    _Kind(
-        {"s": "PER", "o": "CITY", "d": "DATE"},
-        (("born_in", "s", "o"), ("born_on", "s", "d")),
-        (
-            "{s} was born in {o} on {d} .",
-            "{s} was born on {d} in {o} , where the family ran a bakery .",
-            "Born in {o} on {d} , {s} trained as {job} .",
-            "{s} was born on {d} . | The delivery took place at a small hospital in {o} .",
-        ),
-        ("{o} is the place where {s} came into the world on {d} .",),
-    ),
-    _Kind(
-        {"s": "PER", "o": "CITY"},
-        (("born_in", "s", "o"),),
-        (
-            "{s} was born in {o} .",
-            "{s} is a native of {o} and trained as {job} .",
-            "{s's} birthplace is {o} .",
-            "{s} was born into a family of teachers . | The family home stood in {o} , near the railway station .",
-        ),
-        (
-            "{o} is where {s} was born and went to school .",
-            "{s} came from a large family of farmers . | The farm on which all the children were born is in {o} .",
-        ),
-    ),
-    _Kind(
-        {"s": "CITY", "o": "PER"},
-        (("born_in", "o", "s"),),
-        (
-            "{s} is the birthplace of {o} , who became known as {job} .",
-            "In {s} , people still talk of {o} , a native .",
-            "{s} takes pride in a famous native . | A street near the school is named after {o} , who became {job} .",
-        ),
-        ("{s} has a plaque on the house in which {o} was born .",),
-    ),
-    _Kind(
-        {"s": "PER", "o": "PER"},
-        (("child_of", "s", "o"),),
-        (
-            "{s} is the {child} of {o} .",
-            "{s's} {parent} is {o} .",
-            "{o} is the {parent} of {s} .",
-            "{s} grew up with one {parent} and two aunts . | The {parent} , {o} , was known for long walks .",
-        ),
-        ("As the {child} of {o} , {s} grew up among books .",),
-    ),
-    _Kind(
-        {"s": "PER", "o": "ORG"},
-        (("works_for", "s", "o"),),
-        (
-            "{s} works as {job} at {o} .",
-            "{s} joined {o} as {job} .",
-            "{s} has been employed by {o} for many years .",
-            "{s} found a position as {job} . | The employer is {o!} , which has a good name in the field .",
-        ),
-        (
-            "{s} is on the staff of {o} , as {job} .",
-            "{s} was looking for work as {job} . | In the end it was {o} that offered a contract .",
-        ),
-    ),
-    _Kind(
-        {"s": "PER", "o": "ORG", "d": "DATE"},
-        (("works_for", "s", "o"),),
-        ("{s} joined {o} as {job} on {d} .", "{s} signed a contract as {job} with {o} on {d} ."),
-        ("{s} took up a post at {o} on {d} .",),
-    ),
-    _Kind(
-        {"s": "ORG", "o": "PER"},
-        (("works_for", "o", "s"),),
-        (
-            "{s} employs {o} as {job} .",
-            "{s} hired {o} , who had trained as {job} .",
-            "{s} had to replace {job} . | The new employee is {o} .",
-        ),
-        ("{s} has {o} on the payroll .",),
-    ),
-    _Kind(
-        {"s": "PER", "o": "ORG"},
-        (("founded", "s", "o"),),
-        (
-            "{s} founded {o} .",
-            "{s} set up {o} with money from two friends .",
-            "{s} is the founder of {o} .",
-            "{s} left a safe job to start a business . | The result was {o!} , a {sector} firm .",
-        ),
-        (
-            "{s} started {o} in a rented garage .",
-            "{s} used a small inheritance to go into business . | The firm was called {o} .",
-        ),
-    ),
-    _Kind(
-        {"s": "ORG", "o": "PER"},
-        (("founded", "o", "s"),),
-        (
-            "{s} was founded by {o} .",
-            "{s} was set up by {o} , who had trained as {job} .",
-            "{s} began as a workshop with one employee . | The founder was {o} , who had trained as {job} .",
-        ),
-        ("{s} goes back to {o} , the founder .",),
-    ),
-    _Kind(
-        {"s": "ORG", "o": "PER", "d": "DATE"},
-        (("founded", "o", "s"), ("founded_on", "s", "d")),
-        ("{s} was founded by {o} on {d} .", "On {d} , {o} founded {s} ."),
-        ("{s} came into being on {d} , when {o} signed the papers .",),
-    ),
-    _Kind(
-        {"s": "ORG", "d": "DATE"},
-        (("founded_on", "s", "d"),),
-        (
-            "{s} was founded on {d} .",
-            "{s} was established on {d} as a small workshop .",
-            "{s} has a long history . | The founding papers were signed on {d} .",
-        ),
-        ("The founding date of {s} is {d} .", "{s} began in a small rented office . | The founding date was {d} ."),
-    ),
-    _Kind(
-        {"s": "ORG", "o": "CITY"},
-        (("headquartered_in", "s", "o"),),
-        (
-            "{s} is headquartered in {o} .",
-            "{s!} is a {sector} firm based in {o} .",
-            "{s's} head office is in {o} .",
-            "{s} sells to customers in the {sector} industry . | The head office stands in {o} , on the main square .",
-        ),
-        (
-            "The headquarters of {s} are in {o} .",
-            "{s} outgrew the first offices within a few years . | A new head office was built in {o} .",
-        ),
-    ),
-    _Kind(
-        {"s": "CITY", "o": "ORG"},
-        (("headquartered_in", "o", "s"),),
-        ("{s} is home to {o!} , a {sector} firm .", "{s} hosts the headquarters of {o} ."),
-        ("{s} owes many jobs to the head office of {o} .",),
-    ),
-    _Kind(
-        {"s": "ORG", "o": "ORG"},
-        (("acquired", "s", "o"),),
-        (
-            "{s} acquired {o} .",
-            "{s} bought {o} for an undisclosed sum .",
-            "{o} was acquired by {s} .",
-            "{s} looked for a smaller rival to buy . | The choice fell on {o} , which became a subsidiary .",
-        ),
-        (
-            "{s} took over {o} after long talks .",
-            "{s} was eager to grow . | It took a year of talks before {o} agreed to become a subsidiary .",
-        ),
-    ),
-    _Kind(
-        {"s": "ORG", "o": "ORG", "d": "DATE"},
-        (("acquired", "s", "o"),),
-        ("{s} acquired {o} on {d} .", "On {d} , {s} bought {o} ."),
-        ("{o} became a subsidiary of {s} on {d} .",),
-    ),
-    _Kind(
-        {"s": "CITY", "o": "REGION"},
-        (("located_in", "s", "o"),),
-        (
-            "{s!} is a {noun} in {o} .",
-            "{s} lies in {o} , close to the coast .",
-            "{s!} is the largest {noun} in {o} .",
-            "{s} sits on both banks of a wide river . | The region around is called {o} .",
-        ),
-        ("{s} is part of {o} .", "{s} was once a fishing village . | The region , {o} , is still rural ."),
-    ),
-)
-
-_LOOK_ALIKES = (
-    _Kind(
-        {"s": "PER", "o": "CITY"},
-        (),
-        (
-            "{s} once gave a lecture in {o} .",
-            "{s} was not born in {o} , although some sources say so .",
-            "{s} spent several summers in {o} .",
-        ),
-        ("{s} owns a small house in {o} .",),
-    ),
-    _Kind(
-        {"s": "PER", "o": "CITY", "d": "DATE"},
-        (),
-        ("{s} received a prize in {o} on {d} .", "{s} married in {o} on {d} ."),
-    ),
-    _Kind(
-        {"s": "PER", "o": "ORG"},
-        (),
-        (
-            "{s} declined an offer to join {o} .",
-            "{s} never worked for {o} , despite rumours .",
-            "{s} wrote a critical report about {o} .",
-        ),
-        ("{s} lost a court case against {o} .",),
-    ),
-    _Kind(
-        {"s": "PER", "o": "PER"},
-        (),
-        (
-            "{s} is a close friend of {o} .",
-            "{s} is not related to {o} , a neighbour .",
-            "{s} played chess with {o} at school .",
-        ),
-        ("{s} shares an interest in sailing with {o} .",),
-    ),
-    _Kind(
-        {"s": "PER", "d": "DATE"},
-        (),
-        ("{s} received a medal on {d} .", "{s} gave a first public speech on {d} ."),
-    ),
-    _Kind(
-        {"s": "ORG", "o": "CITY"},
-        (),
-        (
-            "{s} opened a small branch in {o} .",
-            "{s} considered a move to {o} but decided against it .",
-            "{s} has a warehouse in {o} .",
-        ),
-        ("{s} closed a factory in {o} .",),
-    ),
-    _Kind(
-        {"s": "ORG", "o": "ORG"},
-        (),
-        (
-            "{s} and {o} signed a supply contract .",
-            "{s} tried to buy {o} , but the talks failed .",
-            "{s} competes with {o} .",
-        ),
-        ("{s} sued {o} over a patent .",),
-    ),
-    _Kind(
-        {"s": "ORG", "o": "PER"},
-        (),
-        (
-            "{s} turned down {o} , who had applied for a post as {job} .",
-            "{s} was criticised in a book by {o} .",
-            "{s} paid for the studies of {o} , who never joined .",
-        ),
-        ("{s} has a portrait of {o} in the entrance hall .",),
-    ),
-    _Kind(
-        {"s": "PER", "o": "ORG", "d": "DATE"},
-        (),
-        ("{s} visited {o} on {d} .", "{s} wrote an open letter to {o} on {d} ."),
-    ),
-    _Kind(
-        {"s": "CITY", "o": "PER"}, (), ("{s} made {o} an honorary citizen .", "{s} once invited {o} to give a talk .")
-    ),
-    _Kind(
-        {"s": "ORG", "d": "DATE"},
-        (),
-        ("{s} reported a record profit on {d} .", "{s} changed the logo on {d} ."),
-    ),
-    _Kind(
-        {"s": "CITY", "o": "CITY"},
-        (),
-        ("{s} has had a partnership with {o} for decades .", "{s} is often confused with {o} ."),
-    ),
-    _Kind({"s": "CITY", "d": "DATE"}, (), ("{s} was flooded on {d} .", "{s} opened a new library on {d} .")),
-)
-
-_FILLERS = (
-    _Kind(
-        {"s": "PER"},
-        (),
-        (
-            "{s} speaks four languages .",
-            "{s} has published two books on the history of science .",
-            "{s} is known as a patient teacher and a keen gardener .",
-        ),
-    ),
-    _Kind(
-        {"s": "ORG"},
-        (),
-        (
-            "{s} has about three hundred employees .",
-            "{s} has won several awards for design .",
-            "{s} is active in the {sector} industry .",
-        ),
-    ),
-    _Kind(
-        {"s": "CITY"},
-        (),
-        (
-            "{s} is known for a weekly market and an old bridge .",
-            "{s} has two theatres and a football stadium .",
-            "{s} attracts many visitors in summer .",
-        ),
-    ),
-)
-
-_OPENINGS = ("According to local records ,", "As most sources agree ,", "By all accounts ,")
-_JOBS = (
-    *("an engineer", "a chemist", "an accountant", "a lawyer", "a physicist", "a translator", "a nurse", "an editor"),
-    *("a pilot", "a botanist", "a designer", "an economist", "a surgeon", "a librarian", "a programmer", "a geologist"),
-)
-_MONTHS = (
-    *("January", "February", "March", "April", "May", "June"),
-    *("July", "August", "September", "October", "November", "December"),
-)
-
-# ------------------------------------------------------------------------------------------------------------- names
-
-_WOMEN = (
-    *("Anna", "Clara", "Elena", "Greta", "Helen", "Irene", "Julia", "Karin", "Laura", "Maria", "Nadia", "Olga"),
-    *("Paula", "Rosa", "Sarah", "Teresa", "Vera", "Wanda", "Yvonne", "Zoe", "Alice", "Beatrice", "Diana", "Emma"),
-    *("Fiona", "Hannah", "Ingrid", "Joan", "Lydia", "Martha", "Nora", "Petra", "Ruth", "Sonia", "Tessa", "Ursula"),
-)
-_MEN = (
-    *("Adam", "Boris", "Carl", "David", "Erik", "Felix", "George", "Henry", "Ivan", "Jonas", "Kevin", "Leo"),
-    *(
-        "Martin",
-        "Nathan",
-        "Oscar",
-        "Peter",
-        "Robert",
-        "Simon",
-        "Thomas",
-        "Victor",
-        "Walter",
-        "Albert",
-        "Bruno",
-        "Daniel",
-    ),
-    *("Edwin", "Frank", "Gustav", "Hugo", "Jacob", "Konrad", "Lucas", "Marcus", "Oliver", "Paul", "Samuel", "Tobias"),
-)
-_SURNAMES = (
-    (
-        *("Ander", "Blom", "Carl", "Dahl", "Ek", "Fors", "Grim", "Hals", "Iver", "Jern", "Kirk", "Lind"),
-        *("Mag", "Nord", "Ost", "Palm", "Rud", "Rask", "Stein", "Thor", "Ulv", "Vester", "Winter", "Ziel"),
-    ),
-    ("sen", "berg", "man", "strom", "quist", "er", "holt", "ley"),
-)
-_CITIES = (
-    (
-        *("Ash", "Bar", "Chel", "Dun", "East", "Fal", "Glen", "Had", "Ips", "Kel", "Lang", "Mil"),
-        *("Nor", "Old", "Pem", "Red", "Shel", "Tam", "Up", "Wal", "Yar", "Brack", "Crom", "Stan"),
-    ),
-    ("ford", "burgh", "mouth", "haven", "field", "minster", "wick", "bridge"),
-)
-_REGIONS = (
-    (
-        *("Abber", "Brenn", "Cald", "Dorv", "Elm", "Farn", "Garr", "Holm", "Inver", "Jar", "Kell", "Lor"),
-        *("Mont", "Nair", "Oren", "Perth", "Rosk", "Suth", "Tarn", "Vald"),
-    ),
-    ("shire", "land", "ia", " County", " Valley"),
-)
-_ORGANISATIONS = (
-    (
-        *("Acti", "Bio", "Cen", "Delta", "Evo", "Ferro", "Geno", "Helio", "Inno", "Kine", "Lumi", "Meri"),
-        *("Neo", "Opti", "Pano", "Quan", "Reso", "Syner", "Tele", "Uni", "Velo", "Xeno", "Zeni", "Vita"),
-    ),
-    ("tron", "mark", "gen", "corp", "plex", "vance", "dex", "lux", "tech", "max"),
-)
-_BRANCHES = {
-    "Systems": ("company", "software"),
-    "Instruments": ("company", "camera"),
-    "Bank": ("bank", "finance"),
-    "Foods": ("company", "food"),
-    "Airlines": ("airline", "travel"),
-    "Press": ("publisher", "publishing"),
-    "Motors": ("company", "car"),
-    "Energy": ("company", "power"),
-    "Textiles": ("company", "textile"),
-}
-"""Second part of an organisation's name: what it may be called, and its trade."""
+    def __post_init__(self) -> None:
+        types = {slot: _TYPES[kind] for slot, kind in self.slots.items()}
+        for type, *ends in self.relations:
+            if PAIR_TYPES.get(type) != tuple(map(types.get, ends)):
+                raise ValueError(f"{type} does not hold between {ends} of the slots {self.slots}")
+        for wording in self.seen + self.unseen:
+            pieces = {piece for piece in wording.split() if "{" in piece} - _BLANKS
+            if {slot[1] if (slot := _SLOT.fullmatch(piece)) else piece for piece in pieces} != set(self.slots):
+                raise ValueError(f"{wording!r} does not fit the slots {self.slots}")
 
 
 @dataclass(frozen=True)
-class _Names:
-    """The names that one split may use."""
+class _Material:
+    """What the texts are made of: `builtin_sentences.json`, checked when this file is imported."""
 
-    women: tuple[str, ...]
-    men: tuple[str, ...]
-    surnames: tuple[str, ...]
-    cities: tuple[str, ...]
-    regions: tuple[str, ...]
-    organisations: tuple[str, ...]
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    facts: tuple[_Kind, ...]
+    look_alikes: tuple[_Kind, ...]
+    fillers: tuple[_Kind, ...]
+    openings: tuple[str, ...]
+    jobs: tuple[str, ...]
+    months: tuple[str, ...]
+    branches: dict[str, tuple[str, str]]
+    """Second part of an organisation's name: what it may be called, and its trade."""
+    names: dict[_NameKind, tuple[tuple[str, ...], ...]]
+    """The parts of a name, each a list to choose from: a stem and an ending, or a first name only."""
+
+
+_MATERIAL = TypeAdapter(_Material).validate_json(files("model.data").joinpath("builtin_sentences.json").read_bytes())
 
 
 def _name_shares(random: Random) -> tuple[_Names, _Names, _Names]:
     """All names, dealt out to train, dev and test: three fifths, one fifth, one fifth; no name is in two of them."""
-    lists = [_WOMEN, _MEN]
-    lists += [tuple(map("".join, product(*parts))) for parts in (_SURNAMES, _CITIES, _REGIONS, _ORGANISATIONS)]
-    shares: list[list[tuple[str, ...]]] = [[], [], []]
-    for names in lists:
-        shuffled = random.sample(names, len(names))
+    train, dev, test = shares = _Names(), _Names(), _Names()
+    for kind, parts in _MATERIAL.names.items():
+        names = tuple(map("".join, product(*parts)))
+        shuffled = tuple(random.sample(names, len(names)))
         first, second = len(names) * 3 // 5, len(names) * 4 // 5
         for share, part in zip(shares, (shuffled[:first], shuffled[first:second], shuffled[second:]), strict=True):
-            share.append(tuple(part))
-    train, dev, test = (_Names(*share) for share in shares)
+            share[kind] = part
     return train, dev, test
 
 
 # --------------------------------------------------------------------------------------------------------- documents
 
 
-def generate(
-    settings: BuiltinSettings,
-) -> tuple[tuple[Document, ...], tuple[Document, ...], tuple[Document, ...]]:
+def generate(settings: BuiltinSettings) -> tuple[tuple[Document, ...], tuple[Document, ...], tuple[Document, ...]]:
     """Train, dev and test documents. The same settings give the same documents; more documents keep the first ones."""
     sizes = (("train", settings.train, 0.0), ("dev", settings.dev, 0.3), ("test", settings.test, 0.3))
     shares = _name_shares(Random(settings.seed * 4 + 3))
@@ -510,7 +172,7 @@ class _Thing:
 
     @property
     def type(self) -> str:
-        return "LOC" if self.kind in ("CITY", "REGION") else self.kind
+        return _TYPES[self.kind]
 
     def may_be_taken_for(self, other: _Thing) -> bool:
         """Whether "she" or "the town" may mean either."""
@@ -545,9 +207,9 @@ class _Story:
     def tell(self, id: str) -> Document:
         topic = self._new(self.random.choices(("PER", "ORG", "CITY"), (9, 7, 4))[0])
         length = self.random.randint(*SENTENCES)
-        self._go_on(topic, _FACTS)
+        self._go_on(topic, _MATERIAL.facts)
         while len(self.sentences) < length:
-            kinds = self.random.choices((_FACTS, _LOOK_ALIKES, _FILLERS), (63, 31, 6))[0]
+            kinds = self.random.choices((_MATERIAL.facts, _MATERIAL.look_alikes, _MATERIAL.fillers), (63, 31, 6))[0]
             if self.random.random() < 0.55 and self.subject:
                 topic = self.subject
             else:
@@ -565,9 +227,7 @@ class _Story:
     def _go_on(self, topic: _Thing, kinds: tuple[_Kind, ...]) -> None:
         """Say one more thing of the topic, if there is one left to say."""
         kind = self.random.choice([kind for kind in kinds if kind.slots["s"] == topic.kind])
-        if any(
-            self._taken(type, side, topic) for type, *ends in kind.relations for side in (0, 1) if ends[side] == "s"
-        ):
+        if self._contradicts(kind, "s", topic):
             return
         wordings = kind.unseen if kind.unseen and self.random.random() < self.p_unseen else kind.seen
         wording = self.random.choice(wordings)
@@ -583,10 +243,15 @@ class _Story:
         self.relations += [(type, filled[head], filled[tail]) for type, head, tail in kind.relations]
         self._say(wording, filled)
 
-    def _taken(self, type: str, side: int, thing: _Thing) -> bool:
-        """Whether a relation of this type with this thing at this end would contradict what was told."""
-        limited = (_ONE_TAIL, _ONE_HEAD)[side]
-        return type in limited and any(told == type and ends[side] is thing for told, *ends in self.relations)
+    def _contradicts(self, kind: _Kind, slot: str, thing: _Thing) -> bool:
+        """Whether the thing in this slot would have a second tail or head where the text may tell of one only."""
+        return any(
+            ends[side] == slot and told == type and told_ends[side] is thing
+            for type, *ends in kind.relations
+            for side, limited in enumerate((_ONE_TAIL, _ONE_HEAD))
+            if type in limited
+            for told, *told_ends in self.relations
+        )
 
     def _object(self, kind: _Kind, slot: str, wanted: str, topic: _Thing) -> _Thing:
         """An entity of the text of which nothing was told together with the topic, or a new one."""
@@ -601,12 +266,7 @@ class _Story:
             and thing is not topic
             and frozenset((thing, topic)) not in self.related
             and not (family and self._has_age(thing))
-            and not any(
-                self._taken(type, side, thing)
-                for type, *ends in kind.relations
-                for side in (0, 1)
-                if ends[side] == slot
-            )
+            and not self._contradicts(kind, slot, thing)
         ]
         if known and self.random.random() < 0.5:
             thing = self.random.choice(known)
@@ -643,21 +303,21 @@ class _Story:
         match kind:
             case "PER":
                 woman = self.random.random() < 0.5
-                first = pick(self.names.women if woman else self.names.men)
-                surname = like.full.split()[-1] if like else pick(self.names.surnames)
+                first = pick(self.names["women" if woman else "men"])
+                surname = like.full.split()[-1] if like else pick(self.names["surnames"])
                 return _Thing(kind, f"{first} {surname}", first if like else surname, "she" if woman else "he", woman)
             case "ORG":
-                stem, branch = pick(self.names.organisations), pick(tuple(_BRANCHES))
-                noun, trade = _BRANCHES[branch]
+                stem, branch = pick(self.names["organisations"]), pick(tuple(_MATERIAL.branches))
+                noun, trade = _MATERIAL.branches[branch]
                 return _Thing(kind, f"{stem} {branch}", stem, f"the {noun}", trade=trade)
             case "CITY":
-                name = pick(self.names.cities)
+                name = pick(self.names["cities"])
                 return _Thing(kind, name, name, pick(("the town", "the city")))
             case "REGION":
-                name = pick(self.names.regions)
+                name = pick(self.names["regions"])
                 return _Thing(kind, name, name, "")
             case "DATE":
-                day, month = self.random.randint(1, 28), pick(_MONTHS)
+                day, month = self.random.randint(1, 28), pick(_MATERIAL.months)
                 date = pick((f"{day} {month} {year}", f"{month} {day} , {year}"))
                 return _Thing(kind, date, date, "")
         raise AssertionError(kind)
@@ -667,13 +327,13 @@ class _Story:
     def _say(self, wording: str, filled: dict[str, _Thing]) -> None:
         """Put the entities into the words. Every second sentence of a wording is a sentence of its own."""
         if wording.startswith("{s}") and not self.opened and self.random.random() < 0.15:
-            wording = f"{self.random.choice(_OPENINGS)} {wording}"
+            wording = f"{self.random.choice(_MATERIAL.openings)} {wording}"
             self.opened = True
         for sentence in wording.split(" | "):
             words: list[str] = []
             offset = sum(map(len, self.sentences))
             for piece in sentence.split():
-                slot = re.fullmatch(r"\{([sod])('s|!)?\}", piece)
+                slot = _SLOT.fullmatch(piece)
                 if not slot:
                     words += self._word(piece, filled).split()
                     continue
@@ -693,7 +353,7 @@ class _Story:
     def _word(self, piece: str, filled: dict[str, _Thing]) -> str:
         match piece:
             case "{job}":
-                return self.random.choice(_JOBS)
+                return self.random.choice(_MATERIAL.jobs)
             case "{sector}":
                 return next(thing.trade for thing in filled.values() if thing.trade)
             case "{noun}":
