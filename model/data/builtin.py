@@ -27,10 +27,6 @@ from model.data.document import Document, Entity, Mention, Relation
 from model.data.labels import Labels
 from model.settings import BuiltinSettings
 
-VERSION = 1
-"""Raised whenever a seed gives other documents, through this file or `builtin_sentences.json`, so that trials on the
-old ones are not taken for new ones."""
-
 PAIR_TYPES: dict[str, tuple[str, str]] = {
     "acquired": ("ORG", "ORG"),
     "born_in": ("PER", "LOC"),

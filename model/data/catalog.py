@@ -27,7 +27,7 @@ from typing import Literal
 import platformdirs
 
 from model.data import builtin, cdr, docred
-from model.data.document import Document
+from model.data.document import Document, to_json
 from model.data.files import decode, read_bytes, sha256
 from model.data.labels import Labels
 from model.settings import (
@@ -294,10 +294,11 @@ def locate(settings: DataSettings, search: Sequence[Path]) -> dict[str, tuple[Pa
 def digest(settings: DataSettings, search: Sequence[Path]) -> str:
     """SHA-256 over what decides the documents of a trial: unpacked files, protocol, limits, version of the reader.
 
-    Where a file lies and whether it is packed does not matter. Cheap: files are read, not parsed. Raises DataNotFound.
+    Where a file lies and whether it is packed does not matter. Cheap: files are read, not parsed; the documents of the
+    built-in corpus are made, and are the digest. Raises DataNotFound.
     """
     if isinstance(settings, BuiltinSettings):
-        return _combined({"generator": builtin.VERSION, "settings": settings.model_dump(mode="json")})
+        return _builtin_digest(builtin.generate(settings))
     return _digest(settings, {name: read_bytes(path) for name, path in _paths(settings, search).items()})
 
 
@@ -308,11 +309,11 @@ def load(settings: DataSettings, search: Sequence[Path]) -> Corpus:
     that the labels do not have.
     """
     if isinstance(settings, BuiltinSettings):
-        train, dev, test = builtin.generate(settings)
+        splits = train, dev, test = builtin.generate(settings)
         for documents, split in ((train, "train"), (dev, "dev"), (test, "test")):
             builtin.LABELS.check(documents, f"built-in {split}")
         notes = ("made from a seed; no published number compares",)
-        return Corpus(settings.name, "builtin", train, dev, test, builtin.LABELS, digest(settings, search), notes)
+        return Corpus(settings.name, "builtin", train, dev, test, builtin.LABELS, _builtin_digest(splits), notes)
     paths = _paths(settings, search)
     contents = {name: read_bytes(path) for name, path in paths.items()}
     protocol = _protocol(settings)
@@ -439,6 +440,10 @@ def _digest(settings: _FileSettings, contents: Mapping[str, bytes]) -> str:
             "limit": settings.limit.model_dump(mode="json"),
         }
     )
+
+
+def _builtin_digest(splits: Sequence[Sequence[Document]]) -> str:
+    return _combined([[to_json(document) for document in split] for split in splits])
 
 
 def _combined(value: object) -> str:
