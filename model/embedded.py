@@ -97,7 +97,7 @@ def locate(name: str) -> Path:
         folder = _joined(name, encoder)
     else:
         distribution = encoder.packages[0].partition("==")[0]
-        weights = [Path(str(file.locate())) for file in files(distribution) or () if file.name == WEIGHTS]
+        weights: list[Path] = [Path(str(f.locate())) for f in files(distribution) or [] if f.name == WEIGHTS]
         if len(weights) != 1:
             raise EncoderNotFound(
                 f"the package {distribution} carries {len(weights)} files {WEIGHTS}, expected one; type: "

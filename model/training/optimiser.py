@@ -35,23 +35,17 @@ class UncorrectedAdamW(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # pyright: ignore
         loss = None if closure is None else closure()
         for group in self.param_groups:
-            parameters = [p for p in group["params"] if p.grad is not None]
-            if not parameters:
-                continue
-            for p in parameters:
-                if not self.state[p]:
-                    self.state[p] = {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
-            gradients = [p.grad for p in parameters]
-            mean = [self.state[p]["exp_avg"] for p in parameters]
-            square = [self.state[p]["exp_avg_sq"] for p in parameters]
-            torch._foreach_lerp_(mean, gradients, 1 - BETAS[0])
-            torch._foreach_mul_(square, BETAS[1])
-            torch._foreach_addcmul_(square, gradients, gradients, value=1 - BETAS[1])
-            denominator = torch._foreach_sqrt(square)
-            torch._foreach_add_(denominator, group["epsilon"])
-            torch._foreach_addcdiv_(parameters, mean, denominator, value=-group["lr"])
-            if group["weight_decay"]:
-                torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+                mean, square = state["exp_avg"], state["exp_avg_sq"]
+                mean.lerp_(parameter.grad, 1 - BETAS[0])
+                square.mul_(BETAS[1]).addcmul_(parameter.grad, parameter.grad, value=1 - BETAS[1])
+                parameter.addcdiv_(mean, square.sqrt().add_(group["epsilon"]), value=-group["lr"])
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
         return loss
 
 
