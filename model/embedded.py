@@ -96,7 +96,7 @@ def locate(name: str) -> Path:
     if len(encoder.packages) > 1:
         folder = _joined(name, encoder)
     else:
-        distribution = encoder.packages[0].partition("==")[0]
+        distribution = next(iter(encoder.packages)).partition("==")[0]
         weights: list[Path] = [Path(str(f.locate())) for f in files(distribution) or [] if f.name == WEIGHTS]
         if len(weights) != 1:
             raise EncoderNotFound(

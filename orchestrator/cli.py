@@ -22,6 +22,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from orchestrator.errors import Exit, StudyError, did_you_mean, refused
 from orchestrator.plan import Plan, PlannedTrial, plan
@@ -283,7 +284,18 @@ def ui(
         raise refused(f"there is no {place.database} yet; run a study, or name another home by --home")
     print(f"MLflow at http://127.0.0.1:{port} (Ctrl-C ends it)", file=sys.stderr)
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "ui",
+        "--backend-store-uri",
+        uri,
+        "--host",
+        "127.0.0.1",
+        "--workers",
+        "1",
+    ]
     try:
         code = subprocess.run([*command, "--port", str(port)], env={**os.environ, **quiet}, check=False).returncode
     except KeyboardInterrupt:
@@ -470,8 +482,8 @@ def _print_table(columns: tuple[str, ...], rows: list[list[str]]) -> None:
     for column in columns:
         table.add_column(column)
     for row in rows:
-        table.add_row(*row)
-    console.print(table, markup=False)
+        table.add_row(*map(Text, row))  # a name may hold what would be markup
+    console.print(table)
 
 
 if __name__ == "__main__":

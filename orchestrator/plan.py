@@ -85,6 +85,7 @@ def plan(
     budget = study.budget(budget_name)
     expansion = expand(loaded, budget_name)
     seeds = budget.seeds or study.seeds
+    there = home.keys()
     digests: dict[str, str] = {}
     trials: list[PlannedTrial] = []
     problems = []
@@ -99,7 +100,7 @@ def plan(
                 digests[which] = ""
         keys = identity.keys(variant.settings, list(seeds), digests[which])
         trials += [
-            PlannedTrial(key, variant, seed, digests[which], home.record(key))
+            PlannedTrial(key, variant, seed, digests[which], home.record(key) if key in there else None)
             for key, seed in zip(keys, seeds, strict=True)
         ]
     if problems:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from orchestrator.events import Listener
 from orchestrator.plan import Plan
@@ -101,15 +102,16 @@ class LiveTable:
         title = f"{self.plan.study.study} · {self.plan.budget_name}: {counts.ended} of {counts.total} trials{cached}"
         table = Table(title=title, title_justify="left")
         for column in ("variant", "seed", "state", "epoch", self.metric, "seconds"):
-            table.add_column(column, justify="left" if column in ("variant", "state") else "right")
+            left = column in ("variant", "state")
+            table.add_column(column, justify="left" if left else "right", overflow="fold")
         running = [row for row in self.rows.values() if row.state == "running"]
         ended = [row for row in self.rows.values() if row.state != "running"]
         for row in [*ended[-max(self.SHOWN - len(running), 0) :], *running]:
             seconds = time.monotonic() - row.began if row.seconds is None else row.seconds
             table.add_row(
-                row.variant,
+                Text(row.variant),  # a name may hold what would be markup
                 str(row.seed),
-                f"[{_STYLES.get(row.state, '')}]{row.state}[/]",
+                Text(row.state, _STYLES[row.state]),
                 str(row.epoch or ""),
                 "" if row.score is None else f"{row.score:.2f}",
                 f"{seconds:.0f}",

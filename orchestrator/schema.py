@@ -46,7 +46,8 @@ RESERVED = ("cache", "mlartifacts", "mlflow.db", "scheduling", "trials")
 """Names in the home that are no study's."""
 
 NAME = r"^[a-z0-9][a-z0-9_-]*$"
-_OVERRIDES = {"$ref": "#/$defs/Overrides"}
+_OVERRIDES = {"$comment": "overrides"}
+"""Stands for a reference to the settings' own schema until `json_schema` puts it in."""
 
 Words = Annotated[str, Field(min_length=1)]
 Overrides = Annotated[dict[str, Any], WithJsonSchema(_OVERRIDES)]
@@ -293,7 +294,7 @@ def _without(given: dict[str, Any], found: Any) -> dict[str, Any]:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a study file, for editors; the settings of the model are part of it."""
-    schema = Study.model_json_schema()
+    schema = _with_references(Study.model_json_schema())
     settings = ExperimentSettings.model_json_schema()
     definitions = {**schema.pop("$defs", {}), **{name: _partial(part) for name, part in settings.pop("$defs").items()}}
     definitions["Overrides"] = {
@@ -301,6 +302,17 @@ def json_schema() -> dict[str, Any]:
         "description": "Settings of the model, nested or by dotted keys: only what differs from the layers below.",
     }
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "$defs": definitions}
+
+
+def _with_references(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_with_references(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    if part.get("$comment") == _OVERRIDES["$comment"]:
+        rest = {key: value for key, value in part.items() if key != "$comment"}
+        return {"$ref": "#/$defs/Overrides", **rest}
+    return {key: _with_references(value) for key, value in part.items()}
 
 
 def _partial(part: Any) -> Any:

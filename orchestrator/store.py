@@ -113,6 +113,10 @@ class Home:
     def record(self, key: str) -> TrialRecord | None:
         return read_record(self.trial(key))
 
+    def keys(self) -> set[str]:
+        """Keys of the trials that have a folder."""
+        return set(os.listdir(self.trials)) if self.trials.is_dir() else set()
+
     def records(self) -> Iterator[TrialRecord]:
         """All records, in the order of their keys."""
         for path in sorted(self.trials.glob(f"*/{RECORD}")):

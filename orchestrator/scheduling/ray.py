@@ -11,8 +11,10 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +76,13 @@ class RayTune:
                 object_store_memory=_OBJECT_STORE_BYTES,
                 _temp_dir=str(temporary),
             )
+            # a worker that dies is told by its record; Ray would print a page on it, whatever `log_to_driver` says
+            vars(import_module("ray._private.worker"))["_worker_logs_enabled"] = False
             interrupts.take_signals()  # Ray has set a handler of its own
             yield self
         finally:
             ray.shutdown()
-            shutil.rmtree(temporary, ignore_errors=True)
+            _remove(temporary)
 
     def prepare(
         self, trainable: Trainable, settings: ExperimentSettings, data: tuple[Path, ...], cache: Path
@@ -151,11 +155,14 @@ def _trainable(by_key: dict[str, Job]) -> Any:
 
 def _follower(by_key: dict[str, Job], listener: Listener, interrupts: Interrupts) -> Any:
     from ray.tune import Callback
+    from ray.tune.progress_reporter import TrialProgressCallback
 
-    class Follower(Callback):
+    # Tune prints a line for each trial unless it is given a callback of this kind
+    class Follower(TrialProgressCallback):
         """Tune's events as ours. A trial's end is what its record says, whatever Tune makes of it."""
 
         def __init__(self) -> None:
+            super().__init__()
             self.open: dict[str, None] = {}
             """Keys of trials that were started and have not ended."""
 
@@ -200,6 +207,15 @@ def _process_died(message: str) -> Failure:
 def _short_temporary_folder() -> str:
     folder = tempfile.gettempdir()
     return folder if len(folder) <= _LONGEST_TEMPORARY else "/tmp"
+
+
+def _remove(folder: Path) -> None:
+    """Ray's processes write for a moment after it was shut down."""
+    for _ in range(20):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)
 
 
 def _clear_left_over(scratch: Path) -> None:
