@@ -1,0 +1,88 @@
+"""A model that costs nothing: scores are a function of settings and seed, so that tests know them beforehand.
+
+It behaves as `model.training.run` does: reports after each epoch, keeps its state in `last` and goes on from there,
+leaves a checkpoint, predictions and a history. `training.batch_size` tells it how to behave.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from model.settings import ExperimentSettings
+from orchestrator.trial import Trainable
+from reports.settings import METRICS
+
+STANDIN = Trainable(run="tests.orchestrator.standin:run", prepare="tests.orchestrator.standin:prepare")
+
+RAISES, NO_NUMBER, SLOW, DIES, WITHOUT_SCORES = 90, 91, 92, 93, 94
+"""Values of `training.batch_size` with which a trial fails, scores NaN, takes half a minute for its first epoch, kills
+its process, or forgets its scores."""
+
+log = logging.getLogger("model")
+
+
+def prepare(settings: ExperimentSettings, *, data: Sequence[Path], cache: Path) -> dict[str, Any]:
+    marker = cache / "prepared.txt"
+    with marker.open("a") as file:
+        file.write(settings.data.model_dump_json() + "\n")
+    return {"data_digest": "", "documents": {}, "notes": []}
+
+
+def score(settings: ExperimentSettings, seed: int, epoch: int) -> float:
+    return 40 + 10 * settings.model.memory.warmup_proportion + seed + 0.1 * epoch
+
+
+def run(
+    settings: ExperimentSettings,
+    seed: int,
+    folder: Path,
+    *,
+    data: Sequence[Path],
+    cache: Path,
+    device: str = "auto",
+    threads: int | None = None,
+    report: Callable[[dict[str, Any]], None],
+) -> dict[str, Any]:
+    behaviour = settings.training.batch_size
+    history: list[dict[str, Any]] = []
+    last = folder / "last" / "epoch.json"
+    if last.exists():
+        history = json.loads(last.read_text())
+        log.info("resuming after epoch %d", len(history))
+    for epoch in range(len(history) + 1, settings.training.epochs + 1):
+        if behaviour == RAISES:
+            raise ValueError("the loss is not finite")
+        if behaviour == DIES:
+            os._exit(9)
+        metrics = {name: score(settings, seed, epoch) for name in METRICS if name.startswith("dev/")}
+        metrics["loss/total"] = 1 / epoch
+        history.append({"epoch": epoch, "step": epoch, "metrics": metrics})
+        (folder / "history.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in history))
+        last.parent.mkdir(exist_ok=True)
+        last.write_text(json.dumps(history))
+        report({"epoch": epoch, "metrics": metrics})
+        log.info("epoch %d done", epoch)
+        if behaviour == SLOW and epoch == 1:
+            time.sleep(30)
+    for name in ("predictions", "checkpoint"):
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / "dev.json").write_text("[]")
+    last.unlink()
+    last.parent.rmdir()
+    final = score(settings, seed, settings.training.epochs)
+    scores = {name: final - (1.0 if name.startswith("test/") else 0.0) for name in METRICS}
+    if behaviour == NO_NUMBER:
+        scores["test/relation_strict_f1"] = float("nan")
+    return {
+        "metrics": {} if behaviour == WITHOUT_SCORES else scores,
+        "selected_epoch": settings.training.epochs,
+        "process": os.getpid(),
+        "threads": threads,
+        "device": device,
+    }
