@@ -453,6 +453,9 @@ def _outcome_json(outcome: Any) -> dict[str, Any]:
 def _print_outcome(outcome: Any, home: Home) -> None:
     planned: Plan = outcome.plan
     n_failed = len(outcome.failed)
+    if "table.md" in outcome.files:
+        lines = outcome.files["table.md"].read_text(encoding="utf-8").splitlines()
+        print("\n".join(line for line in lines if line.startswith("|")), end="\n\n")
     print(f"{planned.study.study}: {len(outcome.executed)} executed, {outcome.cached} cached, {n_failed} failed")
     for title, name in (("table", "table.tex"), ("", "table.md"), ("figure", "figure.pdf")):
         if name in outcome.files:

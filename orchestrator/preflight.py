@@ -39,7 +39,10 @@ def _resources(plan: Plan, resources: Resources, machine: Machine) -> list[Probl
         message = f"a trial wants {resources.cpus} CPUs, this run has {machine.cpus}; want fewer, or set --cpus"
         problems.append(problem((*place, "cpus"), message))
     if resources.gpus > machine.gpus:
-        message = f"a trial wants {resources.gpus:g} GPUs, this machine has {machine.gpus:g}; set `gpus: 0`"
+        message = (
+            f"a trial wants {resources.gpus:g} GPUs, this machine has {machine.gpus:g}; set `gpus: 0`, say "
+            f"--trial-gpus 0, or choose another of the budgets {', '.join(plan.study.budget_names)}"
+        )
         problems.append(problem((*place, "gpus"), message))
     return problems
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from model.data import catalog
 from orchestrator import provenance
 from orchestrator.plan import Plan, PlannedTrial
 from orchestrator.schema import FULL
@@ -17,13 +18,15 @@ from reports.records import Variant as ReportVariant
 def results(plan: Plan, home: Home) -> StudyResults:
     """The study with the trials that it has so far. The records alone decide, so the same records give the same."""
     study = plan.study
+    selected_on_test = any(catalog.selects_on_test(variant.settings.data) for variant in plan.variants)
     trials = [_trial(trial, home) for trial in plan.trials if trial.record is not None]
     return StudyResults(
         study=study.study,
         question=study.question,
         budget=plan.budget_name,
         budget_note=None if plan.budget_name == FULL else plan.budget.note,
-        select_metric=f"{study.select.on}/{study.select.metric}",
+        # a protocol that has no dev documents of its own is told under the table
+        select_metric=f"{'test' if selected_on_test else study.select.on}/{study.select.metric}",
         seeds=plan.seeds,
         variants=tuple(ReportVariant(v.name, v.label, v.factors) for v in plan.variants),
         baseline=plan.expansion.baseline,

@@ -8,7 +8,8 @@ A study names settings over the model's defaults, and what varies:
     grid        crossed factors: baseline, ablations and variants are repeated at every point of the grid; without
                 any of them the points themselves are the variants
 
-Layers, from below: defaults, `settings`, `baseline.settings`, the grid's levels, the ablation or variant, the budget.
+Layers, from below: defaults, `settings`, `baseline.settings`, the grid's levels, the ablation or variant, the budget,
+what the budget says of the grid's levels.
 """
 
 from __future__ import annotations
@@ -156,6 +157,8 @@ class Budget(Part):
     """What is cut, in words; it stands under every table of a reduced budget."""
     seeds: Seeds | None = None
     settings: Overrides = {}
+    grid: dict[Factor, dict[Words, Overrides]] = {}
+    """More settings for some levels of the grid, by factor and label: what only one data set can have."""
     resources: Resources | None = None
 
 
@@ -209,7 +212,7 @@ class Study(Part):
     @classmethod
     def _full_is_full(cls, budgets: dict[str, Budget]) -> dict[str, Budget]:
         for name, budget in budgets.items():
-            if name == FULL and (budget.note or budget.seeds or budget.settings):
+            if name == FULL and (budget.note or budget.seeds or budget.settings or budget.grid):
                 raise ValueError(f"`{FULL}` is the study as it stands; only its resources can be set")
             if name != FULL and not budget.note:
                 raise ValueError(f"`{name}` has no note; wanted what it cuts, in words, to stand under its tables")

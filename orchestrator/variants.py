@@ -148,14 +148,20 @@ def _drafts(loaded: LoadedStudy, budget_name: str) -> tuple[list[_Draft], list[P
     base = Resolved(ExperimentSettings().model_dump(mode="json")).over(over(study.settings, "settings"))
     if isinstance(study.baseline, Baseline):
         base = base.over(over(study.baseline.settings, "baseline", "settings"))
-    last = over(study.budget(budget_name).settings, "budgets", budget_name, "settings")
+    budget = study.budget(budget_name)
+    last = over(budget.settings, "budgets", budget_name, "settings")
+    of_levels = _levels_of_budget(study, budget_name, loaded.positions, problems, over)
     arms = list(_arms(study, over))
     drafts = []
     for levels in itertools.product(*_grid(study, over)):
         below = base
         for level in levels:
             below = below.over(level.layer)
-        drafts += [_Draft(arm, levels, below.over(arm.layer).over(last)) for arm in arms]
+        for arm in arms:
+            above = below.over(arm.layer).over(last)
+            for level in levels:
+                above = above.over(of_levels.get((level.factor, level.label), Layer({}, {})))
+            drafts.append(_Draft(arm, levels, above))
     # an arm and its points of the grid stand together
     drafts.sort(key=lambda draft: arms.index(draft.arm))
     return drafts, problems
@@ -179,7 +185,9 @@ def _arms(study: Study, over: Any) -> Iterator[_Arm]:
     for name, given in study.variants.items():
         yield _Arm(name, given.label, over(given.settings, "variants", name, "settings"), ("variants", name))
     if not isinstance(study.baseline, Baseline) and not study.ablate and not study.variants:
-        yield _Arm(None if study.grid else study.study, study.title, Layer({}, {}), ("settings",))
+        # the points of a grid name themselves
+        name, label = (None, None) if study.grid else (study.study, study.title)
+        yield _Arm(name, label, Layer({}, {}), ("settings",))
 
 
 def _grid(study: Study, over: Any) -> Iterator[list[_Level]]:
@@ -196,6 +204,30 @@ def _grid(study: Study, over: Any) -> Iterator[list[_Level]]:
                 _Level(factor, f"{short[factor]}={word(value)}", single(factor, value, place), place, named=False)
                 for value, place in zip(levels, places, strict=True)
             ]
+
+
+def _levels_of_budget(
+    study: Study, budget_name: str, positions: Positions, problems: list[Problem], over: Any
+) -> dict[tuple[str, str], Layer]:
+    """What a budget sets for some levels of the grid. A factor or level that the grid does not have is a fault."""
+    layers = {}
+    for factor, levels in study.budget(budget_name).grid.items():
+        place = ("budgets", budget_name, "grid", factor)
+        known = study.grid.get(factor)
+        if not isinstance(known, dict):
+            named = [name for name, given in study.grid.items() if isinstance(given, dict)]
+            message = (
+                f"found '{factor}', wanted a factor of the grid whose levels have labels{did_you_mean(factor, named)}"
+            )
+            problems.append(positions.problem(place, message, at_key=True))
+            continue
+        for label, given in levels.items():
+            if label not in known:
+                message = f"found '{label}', wanted a level of {factor}: {', '.join(known)}{did_you_mean(label, known)}"
+                problems.append(positions.problem((*place, label), message, at_key=True))
+                continue
+            layers[factor, label] = over(given, *place, label)
+    return layers
 
 
 def _short_names(paths: Iterable[str]) -> dict[str, str]:

@@ -291,6 +291,14 @@ def locate(settings: DataSettings, search: Sequence[Path]) -> dict[str, tuple[Pa
     return {split: tuple(paths[part.file] for part in parts) for split, parts in _protocol(settings).splits.items()}
 
 
+def selects_on_test(settings: DataSettings) -> bool:
+    """Whether the protocol has no dev documents but those it tests on, so that the score is not one on unseen data."""
+    if isinstance(settings, BuiltinSettings):
+        return False
+    splits = _protocol(settings).splits
+    return splits["dev"] == splits["test"]
+
+
 def digest(settings: DataSettings, search: Sequence[Path]) -> str:
     """SHA-256 over what decides the documents of a trial: unpacked files, protocol, limits, version of the reader.
 

@@ -7,6 +7,7 @@ each from the same state.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import shutil
@@ -16,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from model.settings import ExperimentSettings
 from orchestrator.events import Listener
@@ -25,6 +26,8 @@ from orchestrator.preflight import Machine
 from orchestrator.schema import Resources
 from orchestrator.store import Failure
 from orchestrator.trial import Job, Trainable, cut_off, prepare, run_trial
+
+log = logging.getLogger("orchestrator.scheduling")
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -64,7 +67,8 @@ class RayTune:
         for name in ("ray", "ray.tune", "ray.train", "ray.data"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         _clear_left_over(self.scratch)
-        temporary = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_short_temporary_folder()))
+        temporary = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_short_temporary_folder()))
+        in_use = _held(temporary)
         try:
             ray.init(
                 address="local",
@@ -82,6 +86,8 @@ class RayTune:
             yield self
         finally:
             ray.shutdown()
+            if in_use is not None:
+                in_use.close()
             _remove(temporary)
 
     def prepare(
@@ -115,12 +121,17 @@ class RayTune:
                 failure_config=tune.FailureConfig(max_failures=0),
             ),
         )
+        from ray.tune.error import TuneError
+
         try:
             # not raised in the middle of whatever the driver is doing, but by the follower between two steps of Tune
             with interrupts.telling(lambda: None):
                 tuner.fit()
         except _CutShort:
             pass
+        except TuneError as error:
+            # what was running is settled as failed; what was not started is run by the next `orchestrate run`
+            log.error("Ray Tune ended before the trials did: %s", str(error).strip().splitlines()[-1])
         finally:
             interrupts.take_signals()
             self._settle(by_key, follower, listener, interrupts)
@@ -218,11 +229,30 @@ def _remove(folder: Path) -> None:
         time.sleep(0.1)
 
 
+def _held(folder: Path) -> IO[str] | None:
+    """Hold a folder of Ray's for this driver, by a lock that goes with the process; None if another one holds it."""
+    file = (folder / ".driver").open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
+
+
 def _clear_left_over(scratch: Path) -> None:
-    """Remove what drivers that were killed could not. The home is held, so no other driver uses its scratch."""
+    """Remove what drivers that were killed could not. The home is held, so no other driver uses its scratch.
+
+    Whether a driver still lives is told by its lock: drivers in containers may share a folder without seeing each
+    other's processes.
+    """
     for folder in scratch.glob(".tune-*"):
         shutil.rmtree(folder, ignore_errors=True)
-    for folder in Path(_short_temporary_folder()).glob(f"{_PREFIX}*-*"):
-        driver = folder.name.removeprefix(_PREFIX).partition("-")[0]
-        if driver.isdigit() and not Path("/proc", driver).exists() and Path("/proc/self").exists():
+    for folder in Path(_short_temporary_folder()).glob(f"{_PREFIX}*"):
+        try:
+            in_use = _held(folder)
+        except OSError:
+            continue  # another user's, or gone in this moment
+        if in_use is not None:
             shutil.rmtree(folder, ignore_errors=True)
+            in_use.close()

@@ -246,6 +246,11 @@ def test_a_digest_depends_on_the_reader(cdr_folder, monkeypatch):
     assert all(old != new for old, new in zip(before, after, strict=True))
 
 
+def test_a_protocol_that_selects_on_test_is_known():
+    assert catalog.selects_on_test(CdrSettings(protocol="released"))
+    assert not any(catalog.selects_on_test(s) for s in (CdrSettings(), RedocredSettings(), BuiltinSettings()))
+
+
 def test_a_corpus_carries_its_digest(cdr_folder):
     for settings in (CdrSettings(), BuiltinSettings(train=1, dev=1, test=1), BuiltinSettings(seed=2, train=1)):
         assert catalog.load(settings, [cdr_folder]).digest == catalog.digest(settings, [cdr_folder])

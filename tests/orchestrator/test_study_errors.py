@@ -20,6 +20,16 @@ def test_a_good_study_has_no_faults(tmp_path):
     ("added", "expected"),
     [
         (
+            "grid:\n  size: {a: {}, b: {data.seed: 2}}\nbudgets:\n  small: {note: less, grid: {sise: {a: {}}}}\n",
+            f"study.yaml:{N + 4}:30 budgets.small.grid.sise: "
+            "found 'sise', wanted a factor of the grid whose levels have labels, did you mean 'size'?",
+        ),
+        (
+            "grid:\n  size: {small: {}, b: {data.seed: 2}}\nbudgets:\n  small: {note: less, grid: {size: {smal: {}}}}\n",
+            f"study.yaml:{N + 4}:37 budgets.small.grid.size.smal: "
+            "found 'smal', wanted a level of size: small, b, did you mean 'small'?",
+        ),
+        (
             "ablate:\n  model.memory.warmup_proprtion: [0.1]\n",
             f"study.yaml:{N + 2}:3 ablate.model.memory.warmup_proprtion: "
             "unknown key 'warmup_proprtion', did you mean 'warmup_proportion'?",

@@ -123,3 +123,18 @@ def test_a_study_that_varies_nothing_is_one_variant(tmp_path):
 def test_what_lies_inside_a_part_that_varies_as_a_whole_is_no_factor_of_its_own(tmp_path):
     text = HEAD + "baseline: {name: ours}\nvariants:\n  none: {settings: {model.memory.read: null}}\n"
     assert all(list(variant.factors) == ["model.memory.read"] for variant in expanded(tmp_path, text).variants)
+
+
+def test_a_budget_may_set_more_for_one_level_of_the_grid(tmp_path):
+    text = TABLE + "budgets:\n  small: {note: less, grid: {corpus: {B: {data.train: 3}}}}\n"
+    sizes = {v.name: v.settings.data.train for v in expanded(tmp_path, text, "small").variants}
+    assert sizes["JEREX / GRC / A"] == 4
+    assert sizes["JEREX / GRC / B"] == 3
+    assert {v.settings.data.train for v in expanded(tmp_path, text).variants} == {4}
+
+
+def test_the_points_of_a_grid_are_labelled_by_themselves(tmp_path):
+    text = (
+        HEAD + "title: A title\ngrid:\n  model.relation.pairs: {GRC: {model.relation.pairs: {kind: global}}, MRC: {}}\n"
+    )
+    assert [variant.label for variant in expanded(tmp_path, text).variants] == ["GRC", "MRC"]
