@@ -138,6 +138,19 @@ def test_a_document_is_extracted_whatever_its_own_annotation_says(encoded):
     assert network.extract(blank) == network.extract(encoded)
 
 
+def test_the_attention_of_an_extraction_can_be_looked_at_document_by_document(encoded):
+    network = spread(network_of({}), encoded)
+    seen = {}
+    found = network.extract(encoded, trace=lambda index, trace: seen.update({index: trace}))
+    assert sorted(seen) == list(range(len(encoded)))
+    assert found == network.extract(encoded)
+    for index, trace in seen.items():
+        attention = trace.tokens.attention_NK
+        assert set(attention) == {"entity", "relation"}
+        assert attention["relation"].shape == (encoded[index].n_subwords, len(builtin.LABELS.relation_types))
+        torch.testing.assert_close(attention["entity"].sum(dim=0), torch.ones(len(builtin.LABELS.entity_types)))
+
+
 def test_nothing_found_is_no_entities_and_no_error(encoded):
     network = network_of({"mention": {"threshold": 0.9999}})
     assert all(not document.entities for document in network.extract(encoded))
