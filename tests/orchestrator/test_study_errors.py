@@ -25,7 +25,8 @@ def test_a_good_study_has_no_faults(tmp_path):
             "found 'sise', wanted a factor of the grid whose levels have labels, did you mean 'size'?",
         ),
         (
-            "grid:\n  size: {small: {}, b: {data.seed: 2}}\nbudgets:\n  small: {note: less, grid: {size: {smal: {}}}}\n",
+            "grid:\n  size: {small: {}, b: {data.seed: 2}}\n"
+            "budgets:\n  small: {note: less, grid: {size: {smal: {}}}}\n",
             f"study.yaml:{N + 4}:37 budgets.small.grid.size.smal: "
             "found 'smal', wanted a level of size: small, b, did you mean 'small'?",
         ),
