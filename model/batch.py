@@ -1,7 +1,7 @@
 """Documents of one step as tensors: flat lists of spans, pairs and entities whose indices count over the whole batch.
 
-Shape letters: B documents, T sub-words, S spans, P coreference pairs, M members of entities, N entities, Q entity
-pairs, K mention pairs, C contexts, R relation types.
+Shape letters: B documents, T sub-words, S spans, M mentions, P coreference pairs, N entities, Q entity pairs, K mention
+pairs, C contexts, R relation types.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Spans:
 
 @dataclass(frozen=True)
 class CoreferencePairs:
-    """Directed pairs of spans and the edit distances of their strings."""
+    """Directed pairs of mentions and the edit distances of their strings."""
 
     first_P: Tensor
     second_P: Tensor
@@ -57,10 +57,10 @@ class CoreferencePairs:
 
 @dataclass(frozen=True)
 class Entities:
-    """The spans of every entity: `member_M` belongs to `entity_M`."""
+    """The mentions of every entity, end to end: mention `member` belongs to entity `owner`."""
 
-    member_M: Tensor
-    entity_M: Tensor
+    member: Tensor
+    owner: Tensor
     n_entities: int
 
 
@@ -109,6 +109,8 @@ class Batch:
 
     tokens: Tokens
     spans: Spans
+    gold_M: Tensor
+    """Which of the spans are gold mentions. What follows is about mentions only, and indexes this list."""
     coreference: CoreferencePairs
     entities: Entities
     entity_pairs: EntityPairs
@@ -177,15 +179,15 @@ def spans(words: Sequence[np.ndarray], subwords: Sequence[np.ndarray], token_off
 
 
 def coreference_pairs(
-    pairs: Sequence[np.ndarray], edit_distances: Sequence[np.ndarray], span_offset_B: np.ndarray
+    pairs: Sequence[np.ndarray], edit_distances: Sequence[np.ndarray], mention_offset_B: np.ndarray
 ) -> CoreferencePairs:
-    both = joined(pairs, span_offset_B)
+    both = joined(pairs, mention_offset_B)
     return CoreferencePairs(both[:, 0], both[:, 1], joined(edit_distances))
 
 
-def entities(members: Sequence[Sequence[np.ndarray]], span_offset_B: np.ndarray) -> Entities:
-    """`members`: of each document, the span indices of each entity."""
-    flat = [entity + by for document, by in zip(members, span_offset_B, strict=True) for entity in document]
+def entities(members: Sequence[Sequence[np.ndarray]], mention_offset_B: np.ndarray) -> Entities:
+    """`members`: of each document, the mentions of each entity."""
+    flat = [entity + by for document, by in zip(members, mention_offset_B, strict=True) for entity in document]
     return Entities(
         torch.from_numpy(np.concatenate([*flat, np.zeros(0)]).astype(np.int64)),
         owner([len(x) for x in flat]),
@@ -199,9 +201,9 @@ def entity_pairs(pairs: Sequence[np.ndarray], entity_offset_B: np.ndarray) -> En
 
 
 def pair_mentions(
-    parts: Sequence[MentionPairs], span_offset_B: np.ndarray, pair_offset_B: np.ndarray, token_offset_B: np.ndarray
+    parts: Sequence[MentionPairs], mention_offset_B: np.ndarray, pair_offset_B: np.ndarray, token_offset_B: np.ndarray
 ) -> PairMentions:
-    pair = joined([part.pair for part in parts], span_offset_B)
+    pair = joined([part.pair for part in parts], mention_offset_B)
     context_start, context_end, context = distinct_ranges(joined([part.context for part in parts], token_offset_B))
     return PairMentions(
         head_K=pair[:, 0],
@@ -219,7 +221,10 @@ def pair_mentions(
 def collate(samples: Sequence[Sample]) -> Batch:
     """Join the samples of several documents."""
     token = tokens([sample.subwords for sample in samples])
-    span_offset = offsets(len(sample.span_words_S2) for sample in samples)
+    # gold mentions are the first spans of each document
+    n_mentions = [int(sample.mention_target_S.sum()) for sample in samples]
+    mention_offset = offsets(n_mentions)
+    gold = joined([np.arange(n) for n in n_mentions], offsets(len(sample.span_words_S2) for sample in samples))
     entity_offset = offsets(len(sample.members) for sample in samples)
     pair_offset = offsets(len(sample.entity_pair_Q2) for sample in samples)
     mentions = [sample.mention_pairs for sample in samples if sample.mention_pairs is not None]
@@ -230,12 +235,15 @@ def collate(samples: Sequence[Sample]) -> Batch:
             [sample.span_subwords_S2 for sample in samples],
             token.offset_B,
         ),
+        gold_M=gold,
         coreference=coreference_pairs(
-            [sample.coreference_P2 for sample in samples], [sample.edit_distance_P for sample in samples], span_offset
+            [sample.coreference_P2 for sample in samples],
+            [sample.edit_distance_P for sample in samples],
+            mention_offset,
         ),
-        entities=entities([sample.members for sample in samples], span_offset),
+        entities=entities([sample.members for sample in samples], mention_offset),
         entity_pairs=entity_pairs([sample.entity_pair_Q2 for sample in samples], entity_offset),
-        pair_mentions=pair_mentions(mentions, span_offset, pair_offset, token.offset_B) if mentions else None,
+        pair_mentions=pair_mentions(mentions, mention_offset, pair_offset, token.offset_B) if mentions else None,
         targets=Targets(
             mention_S=torch.from_numpy(np.concatenate([s.mention_target_S for s in samples])).float(),
             coreference_P=torch.from_numpy(np.concatenate([s.coreference_target_P for s in samples])).float(),

@@ -1,6 +1,6 @@
 """Coreference: do two mentions name the same entity?
 
-Shape letters: S spans, P pairs, D encoder width.
+Shape letters: M mentions, P pairs, D encoder width.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class CoreferenceClassifier(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(width, 1)
 
-    def forward(self, span_SD: Tensor, pairs: CoreferencePairs) -> Tensor:
+    def forward(self, mention_MD: Tensor, pairs: CoreferencePairs) -> Tensor:
         distance_P = pairs.edit_distance_P.clamp(max=self.edit_distance_embedding.num_embeddings - 1)
         hidden_PD = self.hidden(
-            (span_SD, pairs.first_P), (span_SD, pairs.second_P), (self.edit_distance_embedding.weight, distance_P)
+            (mention_MD, pairs.first_P), (mention_MD, pairs.second_P), (self.edit_distance_embedding.weight, distance_P)
         )
         return self.output(self.dropout(torch.relu(hidden_PD))).squeeze(-1)

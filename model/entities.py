@@ -1,6 +1,6 @@
 """Entities: the vector of a cluster of mentions.
 
-Shape letters: S spans, N entities, D encoder width.
+Shape letters: M mentions, N entities, D encoder width.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from model.ragged import segment_max
 
 
 class EntityRepresentation(nn.Module):
-    """e = dropout(element-wise maximum over the span vectors of the cluster).
+    """e = dropout(element-wise maximum over the mention vectors of the cluster).
 
     Source: JEREX (arXiv 2102.05980), section 3.3; MRE, section 3, component E.
     """
@@ -21,6 +21,6 @@ class EntityRepresentation(nn.Module):
         super().__init__()
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, span_SD: Tensor, entities: Entities) -> Tensor:
-        member_MD = span_SD.index_select(0, entities.member_M)
-        return self.dropout(segment_max(member_MD, entities.entity_M, entities.n_entities))
+    def forward(self, mention_MD: Tensor, entities: Entities) -> Tensor:
+        member_D = mention_MD.index_select(0, entities.member)
+        return self.dropout(segment_max(member_D, entities.owner, entities.n_entities))

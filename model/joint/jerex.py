@@ -8,8 +8,8 @@ Training and inference run the same parts. They differ in which candidates go in
 that are kept) and in what is done with the scores (a loss, or decoding).
 
 Source: MRE (arXiv 2307.11762), section 3, figure 2; JEREX (arXiv 2102.05980), section 3.
-Shape letters: B documents, T sub-words, S spans, P coreference pairs, N entities, Q entity pairs, K mention pairs,
-D encoder width, E entity types, R relation types.
+Shape letters: B documents, T sub-words, S spans, M mentions, P coreference pairs, N entities, Q entity pairs, K mention
+pairs, D encoder width, E entity types, R relation types.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class Scores:
     pooled_SD: Tensor
     spans: Extended
     mention_S: Tensor
+    mention_MD: Tensor
     coreference_P: Tensor
     entity_ND: Tensor
     entity_NE: Tensor
@@ -170,7 +171,7 @@ class Jerex(nn.Module):
     def _pair_representation(
         self,
         maximum: RangeMaximum,
-        span_SD: Tensor,
+        mention_MD: Tensor,
         entity_ND: Tensor,
         type_N: Tensor,
         pairs: EntityPairs,
@@ -180,7 +181,7 @@ class Jerex(nn.Module):
         if isinstance(self.pairs, GlobalPairs):
             return self.pairs(entity_ND, type_N, vectors, pairs)
         assert mentions is not None, "the multi-instance classifier needs mention pairs"
-        return self.pairs(maximum, span_SD, entity_ND, type_N, vectors, pairs, mentions)
+        return self.pairs(maximum, mention_MD, entity_ND, type_N, vectors, pairs, mentions)
 
     @property
     def needs_mention_pairs(self) -> bool:
@@ -196,26 +197,27 @@ class Jerex(nn.Module):
         contexts = batch.pair_mentions.longest if batch.pair_mentions is not None else 1
         maximum = RangeMaximum(tokens.x_ND, max(batch.spans.longest, contexts))
         pooled_SD = maximum(batch.spans.start_S, batch.spans.end_S)
+        # from here on gold mentions stand for those that are kept at inference
         if self._reads_kept_only:
-            # the gold mentions stand for those that are kept at inference
             mention_S = self.mention(pooled_SD, batch.spans.size_S)
-            gold_S = batch.targets.mention_S.bool().nonzero().squeeze(1)
-            spans = self._extend("mentions", pooled_SD[gold_S], batch.spans.document_S[gold_S], n)
-            spans = Extended(pooled_SD.index_copy(0, gold_S, spans.x_ND), spans.attention_NK)
+            document_M = batch.spans.document_S.index_select(0, batch.gold_M)
+            spans = self._extend("mentions", pooled_SD.index_select(0, batch.gold_M), document_M, n)
+            mention_MD = spans.x_ND
         else:
             spans = self._extend("mentions", pooled_SD, batch.spans.document_S, n)
             mention_S = self.mention(spans.x_ND, batch.spans.size_S)
-        span_SD = spans.x_ND
-        entity_ND = self.entity_representation(span_SD, batch.entities)
+            mention_MD = spans.x_ND.index_select(0, batch.gold_M)
+        entity_ND = self.entity_representation(mention_MD, batch.entities)
         pair_QD = self._pair_representation(
-            maximum, span_SD, entity_ND, batch.targets.entity_type_N, batch.entity_pairs, batch.pair_mentions
+            maximum, mention_MD, entity_ND, batch.targets.entity_type_N, batch.entity_pairs, batch.pair_mentions
         )
         return Scores(
             tokens=tokens,
             pooled_SD=pooled_SD,
             spans=spans,
             mention_S=mention_S,
-            coreference_P=self.coreference(span_SD, batch.coreference),
+            mention_MD=mention_MD,
+            coreference_P=self.coreference(mention_MD, batch.coreference),
             entity_ND=entity_ND,
             entity_NE=self.entity_classifier(entity_ND, memories),
             pair_QD=pair_QD,
@@ -257,22 +259,22 @@ class Jerex(nn.Module):
         kept = [np.flatnonzero(expit(logit) >= self.settings.mention.threshold) for logit in mention]
 
         kept_S = batches.joined(kept, batches.offsets(n_candidates)).to(device)
-        span_SD = span_SD.index_select(0, kept_S)
+        mention_MD = span_SD.index_select(0, kept_S)
         trace.kept_pooled = pooled_SD.index_select(0, kept_S)
         if self._reads_kept_only:
-            trace.spans = self._extend("mentions", span_SD, spans.document_S[kept_S], n)
-            span_SD = trace.spans.x_ND
-        trace.kept_extended = span_SD
+            trace.spans = self._extend("mentions", mention_MD, spans.document_S[kept_S], n)
+            mention_MD = trace.spans.x_ND
+        trace.kept_extended = mention_MD
 
-        span_offset = batches.offsets(len(k) for k in kept)
-        coreference_logit = self._score_coreference(span_SD, kept, span_offset, edit_distances)
+        mention_offset = batches.offsets(len(k) for k in kept)
+        coreference_logit = self._score_coreference(mention_MD, kept, mention_offset, edit_distances)
         members = [
             clusters(expit(logit), len(k), self.settings.coreference.threshold)
             for logit, k in zip(coreference_logit, kept, strict=True)
         ]
         n_entities = [len(m) for m in members]
-        entities = batches.to(batches.entities(members, span_offset), device)
-        trace.entities = entity_ND = self.entity_representation(span_SD, entities)
+        entities = batches.to(batches.entities(members, mention_offset), device)
+        trace.entities = entity_ND = self.entity_representation(mention_MD, entities)
         entity = _split(self.entity_classifier(entity_ND, _as_mapping(self.memories)), n_entities)
         entity_type = [logit.argmax(axis=1) for logit in entity]
 
@@ -284,11 +286,11 @@ class Jerex(nn.Module):
                 pairs=relations.all_pairs(n_entities[b]),
                 members=members[b],
                 candidates=Candidates(*(part[kept[b]] for part in candidates[b])),
-                span_offset=span_offset[b : b + 1],
+                mention_offset=mention_offset[b : b + 1],
                 entity_offset=entity_offset[b : b + 1],
                 token_offset=tokens.offset_B[b : b + 1],
             )
-            relation_logit = self._score_relations(maximum, span_SD, entity_ND, type_N, place, trace.pairs)
+            relation_logit = self._score_relations(maximum, mention_MD, entity_ND, type_N, place, trace.pairs)
             pair, relation = np.nonzero(expit(relation_logit) >= self.settings.relation.threshold)
             extractions.append(
                 Extraction(
@@ -306,7 +308,7 @@ class Jerex(nn.Module):
         return extractions
 
     def _score_coreference(
-        self, span_SD: Tensor, kept: Sequence[np.ndarray], span_offset: np.ndarray, edit_distances: EditDistances
+        self, mention_MD: Tensor, kept: Sequence[np.ndarray], mention_offset: np.ndarray, edit_distances: EditDistances
     ) -> list[np.ndarray]:
         """Logits of the pairs (earlier, later) of kept mentions, by document."""
         scores = []
@@ -316,22 +318,22 @@ class Jerex(nn.Module):
             logits = [np.zeros(0, dtype=np.float32)]
             for at_once in range(0, len(pairs), PAIRS_AT_ONCE):
                 part = slice(at_once, at_once + PAIRS_AT_ONCE)
-                group = batches.coreference_pairs([pairs[part]], [distance_P[part]], span_offset[b : b + 1])
-                logits.append(self.coreference(span_SD, batches.to(group, span_SD.device)).float().cpu().numpy())
+                group = batches.coreference_pairs([pairs[part]], [distance_P[part]], mention_offset[b : b + 1])
+                logits.append(self.coreference(mention_MD, batches.to(group, mention_MD.device)).float().cpu().numpy())
             scores.append(np.concatenate(logits))
         return scores
 
     def _score_relations(
         self,
         maximum: RangeMaximum,
-        span_SD: Tensor,
+        mention_MD: Tensor,
         entity_ND: Tensor,
         type_N: Tensor,
         place: _Place,
         representations: list[Tensor],
     ) -> np.ndarray:
         """Logits of all relation types for the entity pairs of one document; adds the pairs' representations."""
-        device = span_SD.device
+        device = mention_MD.device
         logits = [np.zeros((0, self.n_relation_types), dtype=np.float32)]
         sizes = np.array([len(member) for member in place.members], dtype=np.int64)
         for part in _parts(sizes[place.pairs].prod(axis=1)):
@@ -341,9 +343,9 @@ class Jerex(nn.Module):
             if self.needs_mention_pairs:
                 found = relations.mention_pairs(pairs, place.members, *place.candidates)
                 first_pair = np.zeros(1, dtype=np.int64)
-                mentions = batches.pair_mentions([found], place.span_offset, first_pair, place.token_offset)
+                mentions = batches.pair_mentions([found], place.mention_offset, first_pair, place.token_offset)
                 mentions = batches.to(mentions, device)
-            pair_QD = self._pair_representation(maximum, span_SD, entity_ND, type_N, group, mentions)
+            pair_QD = self._pair_representation(maximum, mention_MD, entity_ND, type_N, group, mentions)
             representations.append(pair_QD)
             logits.append(self.relation_classifier(pair_QD, _as_mapping(self.memories)).float().cpu().numpy())
         return np.concatenate(logits)
@@ -356,7 +358,7 @@ class _Place:
     pairs: np.ndarray
     members: list[np.ndarray]
     candidates: Candidates
-    span_offset: np.ndarray
+    mention_offset: np.ndarray
     entity_offset: np.ndarray
     token_offset: np.ndarray
 

@@ -1,6 +1,6 @@
 """MRC, the multi-instance relation classifier: a pair is all pairs of mentions of its entities, and their contexts.
 
-Shape letters: T sub-words, S spans, N entities, Q entity pairs, K mention pairs, C contexts, D encoder width, V type
+Shape letters: T sub-words, M mentions, N entities, Q entity pairs, K mention pairs, C contexts, D encoder width, V type
 vector width.
 """
 
@@ -37,7 +37,7 @@ class MultiInstancePairs(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def local_representations(
-        self, maximum: RangeMaximum, span_SD: Tensor, entity_ND: Tensor, pairs: EntityPairs, mentions: PairMentions
+        self, maximum: RangeMaximum, mention_MD: Tensor, entity_ND: Tensor, pairs: EntityPairs, mentions: PairMentions
     ) -> Tensor:
         """l of every mention pair: [K, D]."""
         context_CD = maximum(mentions.context_start_C, mentions.context_end_C)
@@ -45,8 +45,8 @@ class MultiInstancePairs(nn.Module):
         sentence_rows = self.sentence_distance_embedding.num_embeddings
         return self.local(
             (context_CD, mentions.context_K),
-            (span_SD, mentions.head_K),
-            (span_SD, mentions.tail_K),
+            (mention_MD, mentions.head_K),
+            (mention_MD, mentions.tail_K),
             (entity_ND, pairs.head_Q[mentions.entity_pair_K]),
             (entity_ND, pairs.tail_Q[mentions.entity_pair_K]),
             (self.token_distance_embedding.weight, mentions.token_distance_K.clamp(max=token_rows - 1)),
@@ -56,14 +56,14 @@ class MultiInstancePairs(nn.Module):
     def forward(
         self,
         maximum: RangeMaximum,
-        span_SD: Tensor,
+        mention_MD: Tensor,
         entity_ND: Tensor,
         type_N: Tensor,
         type_vectors: Tensor,
         pairs: EntityPairs,
         mentions: PairMentions,
     ) -> Tensor:
-        local_KD = self.dropout(self.local_representations(maximum, span_SD, entity_ND, pairs, mentions))
+        local_KD = self.dropout(self.local_representations(maximum, mention_MD, entity_ND, pairs, mentions))
         pooled_QD = segment_max(local_KD, mentions.entity_pair_K, len(pairs.head_Q))
         hidden_QD = self.pair(
             (pooled_QD, None), (type_vectors, type_N[pairs.head_Q]), (type_vectors, type_N[pairs.tail_Q])

@@ -203,16 +203,19 @@ def batch_of(recorded: dict[str, Tensor]) -> tuple[Batch, Tensor]:
 
     span_document, entity_document = owner("span.offsets"), owner("entity.offsets")
     coreference_document, pair_document = owner("coreference.offsets"), owner("entity_pair.offsets")
+    # gold mentions are the first spans of each document
+    n_gold = [int(x["span.target"][i:j].sum()) for i, j in zip(x["span.offsets"], x["span.offsets"][1:], strict=False)]
+    mention_offset = torch.from_numpy(batches.offsets(n_gold))
     span = x["span"].long() + token_offset[span_document][:, None]
-    coreference_pair = x["coreference.pair"].long() + x["span.offsets"].long()[coreference_document][:, None]
+    coreference_pair = x["coreference.pair"].long() + mention_offset[coreference_document][:, None]
     entity_pair = x["entity_pair.pair"].long() + x["entity.offsets"].long()[pair_document][:, None]
     entity_of_member = owner("entity.member_offsets")
-    member = x["entity.member"].long() + x["span.offsets"].long()[entity_document][entity_of_member]
+    member = x["entity.member"].long() + mention_offset[entity_document][entity_of_member]
     mentions = None
     if "mention_pair.pair" in x:
         pair_of_mention = owner("entity_pair.mention_pair_offsets")
         document = pair_document[pair_of_mention]
-        pair = x["mention_pair.pair"].long() + x["span.offsets"].long()[document][:, None]
+        pair = x["mention_pair.pair"].long() + mention_offset[document][:, None]
         context = x["mention_pair.context"].long()
         start, end, index = batches.distinct_ranges(context + token_offset[document][:, None])
         mentions = PairMentions(
@@ -232,6 +235,7 @@ def batch_of(recorded: dict[str, Tensor]) -> tuple[Batch, Tensor]:
             spans=Spans(
                 span[:, 0], span[:, 1], x["span.size"].long(), span_document, batches.longest([x["span"].numpy()])
             ),
+            gold_M=batches.joined([np.arange(n) for n in n_gold], x["span.offsets"][:-1].long().numpy()),
             coreference=CoreferencePairs(
                 coreference_pair[:, 0], coreference_pair[:, 1], x["coreference.edit_distance"].long()
             ),
@@ -288,7 +292,7 @@ def check_training(path: Path, entry: dict, index: dict) -> Errors:
             longest = max(batch.spans.longest, batch.pair_mentions.longest)
             mine["output.mention_pair.representation"] = model.pairs.local_representations(
                 RangeMaximum(scores.tokens.x_ND, longest),
-                scores.spans.x_ND,
+                scores.mention_MD,
                 scores.entity_ND,
                 batch.entity_pairs,
                 batch.pair_mentions,
