@@ -315,7 +315,8 @@ def _dataset_body(
         )
         for group, in_group in rows.items()
     )
-    return "Model", tuple(columns), sections
+    title = "Model" if report.rows is None else report.rows.rpartition(".")[2].replace("_", " ").capitalize()
+    return title, tuple(columns), sections
 
 
 def _best_title(results: StudyResults) -> str:

@@ -120,11 +120,12 @@ def number(value: float, *, sign: bool = False) -> str:
 
 
 def mark_best(section: Section) -> Section:
-    """Mark the best of each column, all of those that print the same; nothing where there is nothing to compare."""
+    """Mark the best of each column, all of those that print the same; nothing where all print the same."""
     best: list[str | None] = []
     for cells in zip(*(row.cells for row in section.rows), strict=True):
         ranked = [cell.ranked for cell in cells if isinstance(cell, Score | Single) and cell.ranked is not None]
-        best.append(number(max(ranked)) if len(ranked) > 1 else None)
+        printed = {number(value) for value in ranked}
+        best.append(number(max(ranked)) if len(printed) > 1 else None)
     return Section(
         section.title,
         tuple(

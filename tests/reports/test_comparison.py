@@ -54,6 +54,13 @@ def test_means_that_print_the_same_are_both_best():
     assert tied[0].mean != tied[1].mean  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def test_where_all_print_the_same_none_is_best():
+    same = (40.0, 41.0, 42.0, 43.0, 44.0)
+    made = table(samples.study({"a": same, "b": same}))
+    scores = [cells(made, label)["Strict relation"] for label in ("a", "b")]
+    assert not any(isinstance(cell, Score) and cell.best for cell in scores)
+
+
 def test_a_variant_with_fewer_seeds_shows_its_n_is_not_ranked_and_the_notes_say_what_became_of_each():
     made = table(samples.comparison())
     short = cells(made, "cut short")
