@@ -30,6 +30,16 @@ class Extended:
     attention_NK: Mapping[str, Tensor]
 
 
+def _similarities(settings: ReadSettings, d_input: int, memories: Mapping[str, Tensor]) -> nn.ModuleDict:
+    """One similarity a memory, each with weights of its own."""
+    return nn.ModuleDict(
+        {
+            memory: build_similarity(settings.similarity, d_input, memories[memory].shape[1])
+            for memory in settings.memories
+        }
+    )
+
+
 class InverseRead(nn.Module):
     """Scale each input by how much attention the categories pay to it.
 
@@ -48,12 +58,7 @@ class InverseRead(nn.Module):
     def __init__(self, settings: InverseReadSettings, d_input: int, memories: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.settings = settings
-        self.similarity = nn.ModuleDict(
-            {
-                memory: build_similarity(settings.similarity, d_input, memories[memory].shape[1])
-                for memory in settings.memories
-            }
-        )
+        self.similarity = _similarities(settings, d_input, memories)
 
     def forward(self, x_ND: Tensor, document_N: Tensor, n_documents: int, memories: Mapping[str, Tensor]) -> Extended:
         """`document_N`: the document of each input. Documents without inputs are allowed."""
@@ -87,12 +92,7 @@ class SlotwiseRead(nn.Module):
     def __init__(self, settings: SlotwiseReadSettings, d_input: int, memories: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.settings = settings
-        self.similarity = nn.ModuleDict(
-            {
-                memory: build_similarity(settings.similarity, d_input, memories[memory].shape[1])
-                for memory in settings.memories
-            }
-        )
+        self.similarity = _similarities(settings, d_input, memories)
         self.projection = nn.Linear(d_input + sum(memories[memory].shape[1] for memory in settings.memories), d_input)
 
     def start_near_identity(self) -> None:
