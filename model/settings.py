@@ -16,12 +16,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat
 
 Proportion = Annotated[float, Field(ge=0.0, le=1.0)]
 Threshold = Annotated[float, Field(gt=0.0, lt=1.0)]
+Weight = Annotated[float, Field(ge=0.0)]
 
 
 class Settings(BaseModel):
     """The base of all settings: frozen, unknown names refused, no conversion between numbers and words."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False)
 
 
 # ---------------------------------------------------------------------------------------------------------------- data
@@ -341,10 +342,10 @@ class SamplingSettings(Settings):
 class LossWeights(Settings):
     """β of the joint loss (paper, eq. 6)."""
 
-    mention: float = 1.0
-    coreference: float = 1.0
-    entity: float = 0.25
-    relation: float = 1.0
+    mention: Weight = 1.0
+    coreference: Weight = 1.0
+    entity: Weight = 0.25
+    relation: Weight = 1.0
 
 
 class AdamWSettings(Settings):

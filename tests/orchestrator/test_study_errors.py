@@ -31,6 +31,11 @@ def test_a_good_study_has_no_faults(tmp_path):
             "found 'smal', wanted a level of size: small, b, did you mean 'small'?",
         ),
         (
+            "variants:\n  a: {settings: {training.loss_weights.entity: .nan}}\n",
+            f"study.yaml:{N + 2}:48 variants.a.settings.training.loss_weights.entity: "
+            "found nan, wanted a finite number",
+        ),
+        (
             "ablate:\n  model.memory.warmup_proprtion: [0.1]\n",
             f"study.yaml:{N + 2}:3 ablate.model.memory.warmup_proprtion: "
             "unknown key 'warmup_proprtion', did you mean 'warmup_proportion'?",
