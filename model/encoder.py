@@ -30,7 +30,13 @@ def load_tokenizer(settings: EncoderSettings) -> PreTrainedTokenizerFast:
     if settings.name == embedded.RANDOM:
         return _random_tokenizer()
     source = _source(settings)
-    return AutoTokenizer.from_pretrained(source, use_fast=True)
+    try:
+        return AutoTokenizer.from_pretrained(source, use_fast=True)
+    except OSError as error:
+        raise embedded.EncoderNotFound(
+            f"the encoder {settings.name!r} cannot be had ({str(error).splitlines()[0]}); without a hub there are "
+            f"{', '.join(embedded.EMBEDDED)} and folders of weights"
+        ) from error
 
 
 def _source(settings: EncoderSettings) -> str:

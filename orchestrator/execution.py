@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model.embedded import EncoderNotFound
 from orchestrator import preflight, progress, provenance, report
 from orchestrator.errors import Exit, Problem, StudyError
 from orchestrator.events import Listeners
@@ -190,7 +191,8 @@ def _prepare(backend: Backend, planned: Plan, options: Options, home: Home) -> N
         try:
             backend.prepare(options.trainable, settings, options.data, home.cache)
         except (ValueError, OSError) as error:
-            place, _ = trial.variant.resolved.origin(("data",))
+            at_fault = ("model", "encoder", "name") if isinstance(error, EncoderNotFound) else ("data", "name")
+            place, _ = trial.variant.resolved.origin(at_fault)
             loaded = planned.loaded
             problem: Problem = loaded.positions.problem(place or trial.variant.place, str(error))
             raise StudyError([problem]) from error

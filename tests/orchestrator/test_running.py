@@ -198,7 +198,7 @@ def test_an_encoder_that_is_not_there_is_refused_at_its_line(tmp_path):
 
 def test_data_that_cannot_be_prepared_is_a_fault_of_the_study(tmp_path):
     trainable = Trainable(run=STANDIN.run, prepare="tests.orchestrator.test_running:malformed")
-    with pytest.raises(StudyError, match=r"study.yaml:5:9 settings.data: train.txt, document 3: no title"):
+    with pytest.raises(StudyError, match=r"study.yaml:5:16 settings.data.name: train.txt, document 3: no title"):
         run(tmp_path, trainable=trainable)
 
 
