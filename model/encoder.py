@@ -16,13 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 
 from model import embedded
 from model.data.subwords import Window, windows
 from model.settings import BuiltinSettings, EncoderSettings, ExtendedPositionSettings, WindowSettings
-
-RANDOM_WIDTH = 64
 
 
 def load_tokenizer(settings: EncoderSettings) -> PreTrainedTokenizerFast:
@@ -58,17 +56,17 @@ class Encoder(nn.Module):
         self.settings = settings
         self.transformer = _pretrained(settings, vocabulary) if config is None else _from_config(config)
         layers = _layers(self.transformer)
-        wanted = settings.layers or len(layers)
-        if max(wanted, settings.frozen_layers) > len(layers):
-            raise ValueError(
-                f"encoder.layers is {settings.layers} and encoder.frozen_layers {settings.frozen_layers}, but "
-                f"{settings.name!r} has {len(layers)} layers"
-            )
-        del layers[wanted:]
-        self.config.num_hidden_layers = wanted
         self.marks = vocabulary["marks"] if settings.special_tokens else ([], [])
         self.padding = vocabulary["padding"]
-        self.max_positions = _usable_positions(self.config)
+        positions = embedded.usable_positions(self.config.to_dict())
+        if positions is None:
+            raise ValueError(f"the encoder {settings.name!r} does not say how many positions it has")
+        self.max_positions = positions
+        shape = embedded.Shape(self.config.model_type, len(layers), self.window)
+        if misfits := embedded.misfits(settings, shape):
+            raise ValueError("; ".join(f"encoder.{'.'.join(path)}: {message}" for path, message in misfits))
+        del layers[settings.layers or len(layers) :]
+        self.config.num_hidden_layers = len(layers)
         if isinstance(settings.positions, ExtendedPositionSettings):
             self.max_positions = max(self.max_positions, settings.positions.rows)
             _extend_positions(self.transformer, settings.positions, self.max_positions)
@@ -83,6 +81,11 @@ class Encoder(nn.Module):
     def width(self) -> int:
         return self.config.hidden_size
 
+    @property
+    def window(self) -> int:
+        """Sub-words that are encoded at once, marks not counted."""
+        return self.max_positions - sum(len(mark) for mark in self.marks)
+
     def _freeze(self) -> None:
         if not self.settings.train:
             self.requires_grad_(False)
@@ -93,12 +96,11 @@ class Encoder(nn.Module):
 
     def windows(self, n_subwords: int) -> list[Window]:
         """The pieces in which a document is encoded. Raises ValueError where the extended table is too short."""
-        size = self.max_positions - sum(len(mark) for mark in self.marks)
         match self.settings.positions:
             case WindowSettings(overlap=overlap):
-                return windows(n_subwords, size, min(overlap, size // 2))
+                return windows(n_subwords, self.window, overlap)
             case ExtendedPositionSettings(rows=rows):
-                if n_subwords > size:
+                if n_subwords > self.window:
                     raise ValueError(
                         f"a document has {n_subwords} sub-words, but encoder.positions.rows is {rows}; raise it or use "
                         f"positions of kind windows"
@@ -140,15 +142,7 @@ def vocabulary_of(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
 
 def _pretrained(settings: EncoderSettings, vocabulary: dict[str, Any]) -> nn.Module:
     if settings.name == embedded.RANDOM:
-        config = BertConfig(
-            vocab_size=vocabulary["size"],
-            hidden_size=RANDOM_WIDTH,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            intermediate_size=2 * RANDOM_WIDTH,
-            max_position_embeddings=128,
-        )
-        return _from_config(config.to_dict())
+        return _from_config({**embedded.RANDOM_CONFIG, "vocab_size": vocabulary["size"]})
     source = _source(settings)
     config = AutoConfig.from_pretrained(source)
     return AutoModel.from_pretrained(source, config=config, use_safetensors=True, **_no_pooler(config)).float()
@@ -174,20 +168,9 @@ def _layers(transformer: Any) -> nn.ModuleList:
     raise ValueError(f"no list of layers is known in an encoder of type {type(transformer).__name__}")
 
 
-def _usable_positions(config: Any) -> int:
-    """Positions that a document may take; encoders of the RoBERTa family keep the first rows for padding."""
-    reserved = config.pad_token_id + 1 if config.model_type in ("roberta", "xlm-roberta", "mpnet") else 0
-    return config.max_position_embeddings - reserved
-
-
 def _extend_positions(transformer: Any, settings: ExtendedPositionSettings, rows: int) -> None:
     """Replace the position table by a longer one: the first rows are copied, the others drawn."""
     embeddings = transformer.embeddings
-    if transformer.config.model_type != "bert":
-        raise ValueError(
-            f"positions of kind extended are for encoders of type bert, not {transformer.config.model_type}; "
-            f"use windows"
-        )
     trained = embeddings.position_embeddings.weight.data
     if rows > len(trained):
         new = torch.randn(rows, trained.shape[1])

@@ -8,7 +8,7 @@ from pathlib import Path
 from model.data.document import Document
 from model.data.subwords import encode
 from model.training.checkpoint import load_network
-from model.training.run import resolve_device
+from model.training.device import resolve_device
 
 
 class Extractor:

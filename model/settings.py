@@ -90,7 +90,7 @@ class WindowSettings(Settings):
 
     kind: Literal["windows"] = "windows"
     overlap: PositiveInt = 128
-    """Sub-words that neighbouring windows share."""
+    """Sub-words that neighbouring windows share, fewer than a window has."""
 
 
 class ExtendedPositionSettings(Settings):
@@ -210,6 +210,11 @@ class MemorySettings(Settings):
     warmup_proportion: Proportion = 0.4
     """Memory warm-up proportion: the share of all training steps during which nothing is read yet. The paper's text
     says 0.4; the released CDR configuration 0.5."""
+
+    @property
+    def are_read(self) -> bool:
+        """Whether reads set in at all: not without `read`, and not if the warm-up is all of training."""
+        return self.read is not None and self.warmup_proportion < 1.0
 
 
 # --------------------------------------------------------------------------------------------------------------- parts
@@ -365,6 +370,22 @@ class UncorrectedAdamWSettings(Settings):
 OptimiserSettings = Annotated[AdamWSettings | UncorrectedAdamWSettings, Field(discriminator="kind")]
 
 
+class SelectionSettings(Settings):
+    """Which epoch of a trial is kept: the first with the best score."""
+
+    metric: Literal["mention_f1", "coreference_f1", "entity_f1", "relation_f1", "relation_strict_f1"] = (
+        "relation_strict_f1"
+    )
+    on: Literal["dev", "test"] = "dev"
+    """`test` is optimistic, as an epoch is then chosen by the score that is reported: only to reproduce a protocol that
+    was published so. Test is then evaluated after every epoch."""
+
+    @property
+    def score(self) -> str:
+        """The metric with its split: `dev/relation_strict_f1`."""
+        return f"{self.on}/{self.metric}"
+
+
 class TrainingSettings(Settings):
     """The paper's training: 20 epochs, batches of 2, AdamW with a linear schedule, the best epoch on dev."""
 
@@ -382,6 +403,7 @@ class TrainingSettings(Settings):
     loss_weights: LossWeights = LossWeights()
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16: autocast; weights and optimiser stay float32."""
+    select: SelectionSettings = SelectionSettings()
 
 
 class ExperimentSettings(Settings):

@@ -19,7 +19,10 @@ def build(results: StudyResults, folder: Path) -> dict[str, Path]:
     All files are made before the first is written, and each takes the place of its predecessor at once: a report that
     fails leaves the old one as it was. The same results give the same bytes.
     """
-    contents = render(results)
+    return _write(render(results), folder)
+
+
+def _write(contents: dict[str, bytes], folder: Path) -> dict[str, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as scratch:
         for name, content in contents.items():
@@ -30,8 +33,9 @@ def build(results: StudyResults, folder: Path) -> dict[str, Path]:
 
 
 def rebuild(record: Path, folder: Path) -> dict[str, Path]:
-    """The files of a report from its record alone."""
-    return build(StudyResults.from_json(record.read_text(encoding="utf-8")), folder)
+    """The files of a report from its record alone, which stays as it is, also if it is from an earlier version."""
+    content = record.read_bytes()
+    return _write({**render(StudyResults.from_json(content.decode())), RECORD: content}, folder)
 
 
 def render(results: StudyResults) -> dict[str, bytes]:

@@ -9,15 +9,29 @@ Nothing is left out in silence: what did not finish is in the notes with its see
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pandas as pd
 
-from reports.records import StudyResults, Variant, dataset_place
-from reports.settings import METRICS, ByDatasetSettings, ComparisonSettings, SweepSettings, word
+from reports.records import StudyResults, TrialResult, Variant, dataset_place
+from reports.settings import METRICS, ByDatasetSettings, ComparisonSettings, Report, SweepSettings, word
 from reports.statistics import best_seed, spread
-from reports.table import Cell, Column, Count, Difference, Quoted, Row, Score, Section, Single, Table, mark_best
+from reports.table import (
+    PERCENT_DECIMALS,
+    Cell,
+    Column,
+    Count,
+    Difference,
+    Quoted,
+    Row,
+    Score,
+    Section,
+    Single,
+    Table,
+    four_digits,
+    mark_best,
+)
 
 TASK_TITLES = {
     "mention": "mention",
@@ -47,19 +61,27 @@ SCORES = (
 `selected`: score of the seed that is best by the study's selection metric. `delta`: difference of the mean to the
 baseline's. `published`: number from the literature.
 """
+TRIAL = ("key", "variant", "label", "seed", "status", "selected_epoch", "duration_s")
+"""First columns of the frame of trials, before factors and metrics."""
 
 
-def metric_parts(metric: str) -> tuple[str, str, str]:
-    """Split, task and measure as words: `test/relation_strict_f1` → test, strict relation, F1."""
+def metric_title(report: Report, metric: str) -> str:
+    """In running text: `strict relation F1 on test`; of another trainable the label that it is given."""
+    if metric in METRICS:
+        split, task, measure = _metric_parts(metric)
+        return f"{task} {measure} on {split}"
+    return report.info(metric).label or metric.replace("/", " · ", 1)
+
+
+def _metric_parts(metric: str) -> tuple[str, str, str]:
+    """Split, task and measure of one of ours, as words: `test/relation_strict_f1` → test, strict relation, F1."""
     split, _, rest = metric.partition("/")
     task, _, measure = rest.rpartition("_")
     return split, TASK_TITLES[task], MEASURE_TITLES[measure]
 
 
-def metric_title(metric: str) -> str:
-    """In running text: `strict relation F1 on test`."""
-    split, task, measure = metric_parts(metric)
-    return f"{task} {measure} on {split}"
+def _are_ours(report: Report) -> bool:
+    return set(report.shown_metrics) <= set(METRICS)
 
 
 # -------------------------------------------------------------------------------------------------------------- frames
@@ -88,7 +110,7 @@ def scores_frame(results: StudyResults) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for variant in ordered_variants(results):
         finished = results.finished(variant.name)
-        selected = best_seed(finished, results.select_metric)
+        selected = _best(results, variant.name)
         for metric in results.report.shown_metrics:
             scores = spread([trial.metrics[metric] for trial in finished])
             rows.append(
@@ -131,18 +153,20 @@ def trials_frame(results: StudyResults) -> pd.DataFrame:
     scored = {name for trial in results.trials for name in trial.metrics}
     metrics = [name for name in METRICS if name in scored] + sorted(scored - set(METRICS))
     paths = list(dict.fromkeys(path for variant in results.variants for path in variant.factors))
+    told = [*TRIAL, *(["reading"] if any(trial.reading is not None for trial in results.trials) else [])]
+    # the settings of another trainable may be named like a column
+    titles = {path: f"settings.{path}" if path in told else path for path in paths}
     rows: list[dict[str, Any]] = []
     for variant in ordered_variants(results):
-        factors = {path: word(variant.factors[path]) for path in paths if path in variant.factors}
+        factors = {titles[path]: word(value) for path, value in variant.factors.items()}
         for seed in results.seeds:
             trial = results.trial(variant.name, seed)
             row: dict[str, Any] = {"variant": variant.name, "label": variant.label, "seed": seed, "status": "not run"}
             if trial is not None:
                 row |= {"key": trial.key, "status": trial.status, "selected_epoch": trial.selected_epoch}
-                row |= {"duration_s": trial.duration_s, **trial.metrics}
+                row |= {"duration_s": trial.duration_s, "reading": trial.reading, **trial.metrics}
             rows.append({**row, **factors})
-    columns = ["key", "variant", "label", "seed", "status", "selected_epoch", "duration_s", *paths, *metrics]
-    frame = pd.DataFrame(rows, columns=columns)
+    frame = pd.DataFrame(rows, columns=[*told, *titles.values(), *metrics])
     return frame.astype({"selected_epoch": "Int64", "duration_s": "float64", **dict.fromkeys(metrics, "float64")})
 
 
@@ -181,7 +205,7 @@ def table(results: StudyResults) -> Table:
     by_dataset = isinstance(report, ByDatasetSettings)
     stub, columns, sections = _dataset_body(results, report) if by_dataset else _metric_body(results)
     columns, sections = _without_empty_columns(columns, sections)
-    sections = tuple(mark_best(section) for section in sections)
+    sections = tuple(mark_best(section, columns) for section in sections)
     safe = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in results.study)
     return Table(
         label=report.label or f"tab:{safe}",
@@ -191,7 +215,7 @@ def table(results: StudyResults) -> Table:
         stub=stub,
         columns=columns,
         sections=sections,
-        notes=(*_incomplete(results), *_sources(results)),
+        notes=(*_incomplete(results), *_before_reads(results), *_sources(results)),
         origin=origin(results),
     )
 
@@ -203,10 +227,18 @@ def _score(results: StudyResults, variant: str, metric: str) -> Score:
 
 def _selected(results: StudyResults, variant: str, metric: str) -> Single:
     """Of one declared seed the best is the mean again: nothing is shown."""
-    finished = results.finished(variant)
-    selected = best_seed(finished, results.select_metric) if len(results.seeds) > 1 else None
+    selected = _best(results, variant) if len(results.seeds) > 1 else None
     value = None if selected is None else selected.metrics[metric]
-    return Single(value, incomplete=len(finished) < len(results.seeds))
+    return Single(value, incomplete=len(results.finished(variant)) < len(results.seeds))
+
+
+def _best(results: StudyResults, variant: str) -> TrialResult | None:
+    """The finished trial that is best by the study's selection metric; `None` of none, or if nothing selects."""
+    if results.select_metric is None:
+        return None
+    better = results.report.info(results.select_metric).better
+    assert better != "neither", "StudyResults refuses it"
+    return best_seed(results.finished(variant), results.select_metric, better)
 
 
 def _difference(results: StudyResults, variant: str | None, metric: str) -> Difference:
@@ -223,12 +255,11 @@ def _metric_body(results: StudyResults) -> tuple[str, tuple[Column, ...], tuple[
     report = results.report
     sweep = report if isinstance(report, SweepSettings) else None
     main, *_ = report.shown_metrics
-    titles = _column_titles(report.shown_metrics)
+    titles = _column_titles(report)
     columns = [Column("n")]
     for metric in report.shown_metrics:
-        columns.append(Column(titles[metric]))
-        columns += [Column("Δ"), Column(_best_title(results))] if metric == main else []
-        columns.append(Column("Publ."))
+        of_main = ("Δ", _best_title(results)) if metric == main else ()
+        columns += _columns(results, metric, (titles[metric], *of_main, "Publ."))
 
     def cells(variant: str | None, system: str | None) -> Iterable[Cell]:
         n = len(results.finished(variant)) if variant is not None else 0
@@ -295,11 +326,8 @@ def _dataset_body(
 ) -> tuple[str, tuple[Column, ...], tuple[Section, ...]]:
     """Variants × data sets: mean ± sd, best on dev and published number of each data set."""
     names, rows, variants = dataset_axes(results, report)
-    columns = [
-        Column(title, over=report.name(name))
-        for name in names
-        for title in ("Mean ± sd", _best_title(results), "Publ.")
-    ]
+    titles = ("Mean ± sd", _best_title(results), "Publ.")
+    columns = [column for name in names for column in _columns(results, report.metric, titles, report.name(name))]
 
     def cells(group: str | None, row: str) -> Iterable[Cell]:
         for name in names:
@@ -319,17 +347,38 @@ def _dataset_body(
     return title, tuple(columns), sections
 
 
+def _columns(results: StudyResults, metric: str, titles: Iterable[str], over: str | None = None) -> Iterable[Column]:
+    """Columns of one metric: percent with the decimals of the papers, other values with four digits."""
+    info = results.report.info(metric)
+    values = [trial.metrics[metric] for v in results.variants for trial in results.finished(v.name)]
+    values += [number.value for number in results.published if number.metric == metric]
+    decimals = PERCENT_DECIMALS if info.percent else four_digits(values)
+    return [Column(title, over, decimals, info.better) for title in titles]
+
+
 def _best_title(results: StudyResults) -> str:
-    return f"Best on {metric_parts(results.select_metric)[0]}"
+    return f"Best on {(results.select_metric or '').partition('/')[0]}"
 
 
-def _column_titles(metrics: Sequence[str]) -> dict[str, str]:
-    """Task, and measure and split where they differ between the columns; what all share, the caption says."""
-    parts = {metric: metric_parts(metric) for metric in metrics}
-    varies = [len({part[axis] for part in parts.values()}) > 1 for axis in range(3)]
+def _column_titles(report: Report) -> dict[str, str]:
+    """Of ours the task, and measure and split where they differ between the columns; what all share, the caption says.
+
+    Where one is of another trainable all have their whole title, with the unit where that differs.
+    """
+    shown = report.shown_metrics
+    if _are_ours(report):
+        parts = {metric: _metric_parts(metric) for metric in shown}
+        varies = [len({part[axis] for part in parts.values()}) > 1 for axis in range(3)]
+        return {
+            metric: " ".join(
+                [_capital(task), *([measure] if varies[2] else []), *([f"({split})"] if varies[0] else [])]
+            )
+            for metric, (split, task, measure) in parts.items()
+        }
+    percent = {metric: report.info(metric).percent for metric in shown}
     return {
-        metric: " ".join([_capital(task), *([measure] if varies[2] else []), *([f"({split})"] if varies[0] else [])])
-        for metric, (split, task, measure) in parts.items()
+        metric: metric_title(report, metric) + (" (%)" if percent[metric] and not all(percent.values()) else "")
+        for metric in shown
     }
 
 
@@ -366,22 +415,16 @@ def warnings(results: StudyResults) -> tuple[str, ...]:
             f"Reduced budget “{results.budget}”: {results.budget_note.rstrip('.')}. "
             "Not the whole protocol, not comparable with published numbers."
         )
-    if results.select_metric.startswith("test/"):
+    if results.select_metric is not None and results.select_metric.startswith("test/"):
         said.append("Epochs are selected on the test set: the scores are too high by that selection.")
     return tuple(said)
 
 
 def _explanations(results: StudyResults, columns: tuple[Column, ...], sections: tuple[Section, ...]) -> tuple[str, ...]:
-    shown = [metric_parts(metric) for metric in results.report.shown_metrics]
-    splits, tasks, measures = (list(dict.fromkeys(part)) for part in zip(*shown, strict=True))
-    what = [*(measures if len(measures) == 1 else ["Scores"]), *([f"on {splits[0]}"] if len(splits) == 1 else [])]
-    if len(tasks) == 1:
-        what.insert(0, tasks[0])
-    what_of = " ".join(what)
+    report = results.report
     n = len(results.seeds)
     over = f"mean ± sample standard deviation over n = {n} seeds" if n > 1 else "one seed, so no spread is defined"
-    selected = f"epoch selected by {metric_title(results.select_metric)}"
-    said = [f"{_capital(what_of)} in percent, {over}; {selected}."]
+    said = [f"{_what(report)}, {over}{_selection(results)}."]
 
     cells = [cell for section in sections for row in section.rows for cell in row.cells]
     titles = {column.title for column in columns}
@@ -392,12 +435,34 @@ def _explanations(results: StudyResults, columns: tuple[Column, ...], sections: 
     if any(isinstance(cell, Score | Single) and cell.best for cell in cells):
         among = "its column and group" if len(sections) > 1 else "its column"
         complete = ", among the variants with all seeds" if any(_incomplete_cell(cell) for cell in cells) else ""
-        said.append(f"Bold: best of {among}{complete}.")
+        lower = [metric_title(report, name) for name in report.shown_metrics if report.info(name).better == "lower"]
+        of_lower = f"; of {', '.join(lower)} the lowest" if lower else ""
+        said.append(f"Bold: best of {among}{complete}{of_lower}.")
     if any(isinstance(cell, Score) and cell.n == 1 for cell in cells) and n > 1:
         said.append("± –: of one seed no standard deviation is defined.")
     if "Publ." in titles:
         said.append("Publ.: as published, not ranked with ours.")
     return tuple(said)
+
+
+def _what(report: Report) -> str:
+    """What the scores are: all that the columns share."""
+    shown = report.shown_metrics
+    if _are_ours(report):
+        splits, tasks, measures = (list(dict.fromkeys(part)) for part in zip(*map(_metric_parts, shown), strict=True))
+        what = [*(measures if len(measures) == 1 else ["Scores"]), *([f"on {splits[0]}"] if len(splits) == 1 else [])]
+        title = _capital(" ".join([*(tasks if len(tasks) == 1 else []), *what]))
+    else:
+        title = metric_title(report, shown[0]) if len(shown) == 1 else "Scores"
+    return f"{title} in percent" if all(report.info(metric).percent for metric in shown) else title
+
+
+def _selection(results: StudyResults) -> str:
+    """By what the epoch was selected; nothing if there are trials and none of them has epochs to select among."""
+    finished = [trial for trial in results.trials if trial.status == "finished"]
+    if results.select_metric is None or (finished and all(trial.selected_epoch is None for trial in finished)):
+        return ""
+    return f"; epoch selected by {metric_title(results.report, results.select_metric)}"
 
 
 def _incomplete_cell(cell: Cell) -> bool:
@@ -427,6 +492,17 @@ def _incomplete(results: StudyResults) -> tuple[str, ...]:
     return (f"† Fewer seeds than declared, not ranked. {'; '.join(said)}.",) if said else ()
 
 
+def _before_reads(results: StudyResults) -> tuple[str, ...]:
+    """A sentence on the variants of which a selected network does not read, though its settings let it do so later."""
+    said = []
+    for variant in ordered_variants(results):
+        finished = results.finished(variant.name)
+        n = sum(trial.reading is False for trial in finished)
+        if n:
+            said.append(f"{_full_name(results, variant)} ({n} of {len(finished)} seeds)")
+    return (f"Selected before the memory reads set in, so scored without them: {'; '.join(said)}.",) if said else ()
+
+
 def _full_name(results: StudyResults, variant: Variant) -> str:
     report = results.report
     if not isinstance(report, ByDatasetSettings):
@@ -446,7 +522,7 @@ def origin(results: StudyResults) -> tuple[str, ...]:
     lines = [
         f"study: {results.study}",
         f"budget: {results.budget}" + (f" ({results.budget_note})" if results.budget_note else ""),
-        f"selected by: {results.select_metric}",
+        f"selected by: {results.select_metric or 'nothing'}",
         f"seeds: {', '.join(map(str, results.seeds))}",
     ]
     given = {"commit": "not recorded", "data": "not recorded", "command": "not recorded", **results.provenance}

@@ -28,7 +28,7 @@ from reports.comparison import (
     dataset_axes,
     dataset_published,
     is_number,
-    metric_parts,
+    metric_title,
     ordered_variants,
     row_label,
 )
@@ -40,7 +40,8 @@ COLUMN = 3.3
 PAGE = 6.9
 """Inches."""
 LABEL = 22
-"""Characters of a line of a label."""
+AXIS = 32
+"""Characters of a line of a label, and of an axis' title."""
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -171,7 +172,7 @@ def _by_dataset(results: StudyResults, report: ByDatasetSettings) -> Figure:
             before = group
         lines.label(axes)
         axes.set_title(_drawable(report.name(name)))
-        axes.set_xlabel(textwrap.fill(_axis_title(results), 90 // len(names)))
+        axes.set_xlabel(_axis_title(results, min(AXIS, 90 // len(names))))
     _legend(figure, results)
     return figure
 
@@ -298,10 +299,10 @@ def _wrap(label: str) -> str:
     return textwrap.fill(_drawable(label), LABEL)
 
 
-def _axis_title(results: StudyResults) -> str:
+def _axis_title(results: StudyResults, width: int = AXIS) -> str:
     main, *_ = results.report.shown_metrics
-    split, task, measure = metric_parts(main)
-    return f"{task} {measure} on {split} (%)"
+    unit = " (%)" if results.report.info(main).percent else ""
+    return textwrap.fill(_drawable(metric_title(results.report, main)) + unit, width)
 
 
 def _legend(figure: Figure, results: StudyResults) -> None:

@@ -147,7 +147,9 @@ def render(table: Table) -> str:
         lines.append(r"\midrule")
         if section.title is not None:
             lines.append(rf"\multicolumn{{{n_columns}}}{{@{{}}l@{{}}}}{{\textit{{{escape(section.title)}}}}} \\")
-        lines += [" & ".join([_label(row, broken), *map(_cell, row.cells)]) + r" \\" for row in section.rows]
+        for row in section.rows:
+            cells = [_cell(cell, column.decimals) for cell, column in zip(row.cells, table.columns, strict=True)]
+            lines.append(" & ".join([_label(row, broken), *cells]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     if table.notes:
         notes = " ".join(map(escape, table.notes))
@@ -180,22 +182,22 @@ def _over(table: Table) -> list[str]:
     return [" & ".join(titles) + r" \\", "".join(rules)]
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: Cell, decimals: int) -> str:
     # A mark takes no width, so that the digits of a column stay below each other.
     mark = r"\rlap{$^{\dagger}$}" if not isinstance(cell, Quoted) and cell.incomplete else ""
     match cell:
         case Score(mean=None) | Single(value=None) | Difference(value=None) | Quoted(value=None):
             return f"--{mark}"
         case Score(mean=float(mean), sd=sd, n_declared=n_declared):
-            sd_text = number(sd) if sd is not None else r"\mbox{--}"
+            sd_text = number(sd, decimals) if sd is not None else r"\mbox{--}"
             spread = "" if n_declared == 1 else rf" \pm {sd_text}"
-            return f"${_bold(number(mean), cell.best)}{spread}${mark}"
+            return f"${_bold(number(mean, decimals), cell.best)}{spread}${mark}"
         case Single(value=float(value)):
-            return f"${_bold(number(value), cell.best)}${mark}"
+            return f"${_bold(number(value, decimals), cell.best)}${mark}"
         case Difference(value=float(value)):
-            return f"${number(value, sign=True)}${mark}"
+            return f"${number(value, decimals, sign=True)}${mark}"
         case Quoted(value=float(value)):
-            return f"${number(value)}$"
+            return f"${number(value, decimals)}$"
         case Count(n=n, n_declared=n_declared):
             return f"{n}{mark}" if n_declared else "--"
     raise AssertionError(cell)
@@ -214,15 +216,18 @@ def _width(table: Table) -> int:
     rows = [row for section in table.sections for row in section.rows]
     widths = [min(LABEL, _label_width(table))]
     for at, column in enumerate(table.columns):
-        cells = [_cell_width(row.cells[at]) for row in rows]
+        cells = [_cell_width(row.cells[at], column.decimals) for row in rows]
         widths.append(max(len(column.title), *cells) + 2)
     return sum(widths)
 
 
-def _cell_width(cell: Cell) -> int:
+def _cell_width(cell: Cell, decimals: int) -> int:
     if isinstance(cell, Count):
         return 2
-    return 13 if isinstance(cell, Score) and cell.n_declared > 1 else 5
+    of_several = isinstance(cell, Score) and cell.n_declared > 1
+    values = (cell.mean, cell.sd if of_several else None) if isinstance(cell, Score) else (cell.value,)
+    # the least is what F1 takes, so that columns that are still empty have their room
+    return max(13 if of_several else 5, sum(len(number(value, decimals)) + 1 for value in values if value is not None))
 
 
 def _sentence(text: str) -> str:

@@ -21,7 +21,9 @@ def render(table: Table) -> str:
     for section in table.sections:
         if section.title is not None:
             lines.append("| " + " | ".join([f"*{escape(section.title)}*", *([""] * len(table.columns))]) + " |")
-        lines += ["| " + " | ".join([escape(row.label), *map(_cell, row.cells)]) + " |" for row in section.rows]
+        for row in section.rows:
+            cells = [_cell(cell, column.decimals) for cell, column in zip(row.cells, table.columns, strict=True)]
+            lines.append("| " + " | ".join([escape(row.label), *cells]) + " |")
     lines += ["", escape(" ".join(table.explanations))]
     for note in table.notes:
         lines += ["", escape(note)]
@@ -34,20 +36,20 @@ def _line(texts: list[str]) -> str:
     return "| " + " | ".join(map(escape, texts)) + " |"
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: Cell, decimals: int) -> str:
     mark = " †" if not isinstance(cell, Quoted) and cell.incomplete else ""
     match cell:
         case Score(mean=None) | Single(value=None) | Difference(value=None) | Quoted(value=None):
             return f"–{mark}"
         case Score(mean=float(mean), sd=sd, n_declared=n_declared):
-            spread = "" if n_declared == 1 else f" ± {number(sd) if sd is not None else '–'}"
-            return f"{_bold(number(mean), cell.best)}{spread}{mark}"
+            spread = "" if n_declared == 1 else f" ± {number(sd, decimals) if sd is not None else '–'}"
+            return f"{_bold(number(mean, decimals), cell.best)}{spread}{mark}"
         case Single(value=float(value)):
-            return f"{_bold(number(value), cell.best)}{mark}"
+            return f"{_bold(number(value, decimals), cell.best)}{mark}"
         case Difference(value=float(value)):
-            return number(value, sign=True).replace("-", "−") + mark
+            return number(value, decimals, sign=True).replace("-", "−") + mark
         case Quoted(value=float(value)):
-            return number(value)
+            return number(value, decimals)
         case Count(n=n, n_declared=n_declared):
             return f"{n}{mark}" if n_declared else "–"
     raise AssertionError(cell)

@@ -3,8 +3,9 @@
     StudyResults ── Variant       what was compared
                  └─ TrialResult   one variant, one seed: what came out
 
-Scores are in percent. A record goes to JSON and back without loss, so that a report's folder carries its own source.
-This file imports neither pandas nor matplotlib, as every study is validated with it.
+Scores are as the trials give them, those of our model in percent. A record goes to JSON and back without loss, so that
+a report's folder carries its own source. This file imports neither pandas nor matplotlib, as every study is validated
+with it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, TypeAdapter
 
-from reports.settings import ByDatasetSettings, Published, ReportSettings, SweepSettings, known_metric, word
+from reports.settings import ByDatasetSettings, Metric, Published, ReportSettings, SweepSettings, unknown_metric, word
 
 TrialStatus = Literal["finished", "failed", "interrupted"]
 
@@ -91,12 +92,14 @@ class TrialResult(_Json):
     seed: int
     status: TrialStatus
     metrics: dict[str, float] = field(default_factory=dict)
-    """Scores at the selected epoch, in percent."""
+    """Scores at the selected epoch."""
     selected_epoch: int | None = None
     history: tuple[EpochScores, ...] = ()
     duration_s: float | None = None
     settings: dict[str, Any] | None = None
     """The resolved settings of the trial."""
+    reading: bool | None = None
+    """Whether the memories were read at the selected epoch; `None` of a model that never does, or does not tell."""
 
     __pydantic_config__ = _STRICT
 
@@ -118,8 +121,8 @@ class StudyResults(_Json):
     """`full` is what the study declares as its whole protocol; any other budget is a reduced one."""
     budget_note: str | None
     """What the budget cuts; `None` for `full` and for nothing else, so that no reduced budget passes for the whole."""
-    select_metric: str
-    """By which the epoch of a trial was selected, and the best seed is."""
+    select_metric: Metric | None
+    """By which the epoch of a trial was selected, and the best seed is; `None` by none."""
     seeds: tuple[int, ...]
     """As declared; the same for each variant."""
     variants: tuple[Variant, ...]
@@ -134,13 +137,13 @@ class StudyResults(_Json):
     __pydantic_config__ = _STRICT
 
     def __post_init__(self) -> None:
-        known_metric(self.select_metric)
         if (self.budget == "full") != (self.budget_note is None):
             raise ValueError(
                 f"budget '{self.budget}' with the note {self.budget_note!r}: every budget but 'full' says what it cuts"
             )
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"expected at least one seed, each once, got {list(self.seeds)}")
+        check_metrics(self.report, self.select_metric)
         check_report(self.report, self.variants, self.baseline, self.published)
         names = {variant.name for variant in self.variants}
         cells: dict[tuple[str, int], str] = {}
@@ -151,7 +154,8 @@ class StudyResults(_Json):
                 other = cells[trial.variant, trial.seed]
                 raise ValueError(f"trials {other} and {trial.key} are both of '{trial.variant}' with seed {trial.seed}")
             cells[trial.variant, trial.seed] = trial.key
-            lacking = [name for name in (*self.report.shown_metrics, self.select_metric) if name not in trial.metrics]
+            needed = dict.fromkeys((*self.report.shown_metrics, self.select_metric))
+            lacking = [name for name in needed if name is not None and name not in trial.metrics]
             if trial.status == "finished" and lacking:
                 raise ValueError(f"trial {trial.key} of '{trial.variant}' is finished but has no {', '.join(lacking)}")
 
@@ -170,6 +174,16 @@ class StudyResults(_Json):
         """The finished trials of a variant, in the order of the seeds."""
         trials = (self.trial(variant, seed) for seed in self.seeds)
         return tuple(trial for trial in trials if trial is not None and trial.status == "finished")
+
+
+def check_metrics(report: ReportSettings, select_metric: str | None) -> None:
+    """Refuse, before a trial starts, what a report says of metrics that it does not use, or cannot select by."""
+    used = [*report.shown_metrics, *([select_metric] if select_metric is not None else [])]
+    for name in report.metric_info:
+        if (unknown := unknown_metric(name, used)) is not None:
+            raise ValueError(f"metric_info: {unknown}")
+    if select_metric is not None and report.info(select_metric).better == "neither":
+        raise ValueError(f"metric_info: of {select_metric} neither value is better, so nothing can be selected by it")
 
 
 def check_report(

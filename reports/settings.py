@@ -5,14 +5,16 @@
     by_dataset   a variant a row, a data set a column, one metric, the published numbers beside ours
 
 A *factor* is a setting by its dotted path (`model.memory.warmup_proportion`). A metric is named as everywhere,
-`test/relation_strict_f1`, and is in percent. This file imports neither pandas nor matplotlib, as every study is
-validated with it.
+`test/relation_strict_f1`. Those of our model are known: they are in percent, and higher is better. A study of another
+trainable has metrics of its own, and may say of each how it is shown (`metric_info`). This file imports neither pandas
+nor matplotlib, as every study is validated with it.
 """
 
 from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -20,6 +22,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    FiniteFloat,
     WithJsonSchema,
     field_validator,
     model_validator,
@@ -29,25 +32,27 @@ SPLITS = ("dev", "test")
 TASKS = ("mention", "coreference", "entity", "relation", "relation_strict")
 MEASURES = ("precision", "recall", "f1")
 METRICS = tuple(f"{split}/{task}_{measure}" for split in SPLITS for task in TASKS for measure in MEASURES)
-"""Every metric that a report can show, in the order in which tables and files list them."""
+"""Every metric of our model, in the order in which tables and files list them. All are in percent."""
 
+METRIC = r"^[a-z0-9_]+/[A-Za-z0-9_.-]+$"
 FACTOR = r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)*$"
 
 
-def known_metric(name: str) -> str:
-    """`name` itself if it is one of `METRICS`, else a ValueError that names the nearest."""
-    if name not in METRICS:
-        near = difflib.get_close_matches(name, METRICS, n=1)
-        meant = f"; did you mean '{near[0]}'?" if near else ""
-        raise ValueError(
-            f"unknown metric '{name}'{meant} Metrics are {{dev,test}}/{{{','.join(TASKS)}}}_{{p..,r..,f1}}"
-        )
-    return name
+def unknown_metric(name: str, known: Sequence[str]) -> str | None:
+    """What is wrong with a metric that is none of `known`, with the one that may be meant; None of one that is."""
+    if name in known:
+        return None
+    near = difflib.get_close_matches(name, known, n=1)
+    wanted = f"did you mean '{near[0]}'?" if near else f"wanted one of {', '.join(known)}"
+    return f"unknown metric '{name}', {wanted}"
 
 
 Metric = Annotated[
-    str, AfterValidator(known_metric), WithJsonSchema({"type": "string", "enum": list(METRICS), "title": "Metric"})
+    str,
+    Field(pattern=METRIC),
+    WithJsonSchema({"anyOf": [{"enum": list(METRICS)}, {"type": "string", "pattern": METRIC}], "title": "Metric"}),
 ]
+"""`split/name`. Which names there are only the trainable knows: see `unknown_metric`."""
 Factor = Annotated[str, Field(pattern=FACTOR)]
 Words = Annotated[str, Field(min_length=1)]
 
@@ -81,6 +86,20 @@ class Settings(BaseModel):
         return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
+class MetricInfo(Settings):
+    """How a metric that is not our model's is shown. Its values are printed as they are."""
+
+    label: Words | None = None
+    """`None` is `test · accuracy`."""
+    percent: bool = False
+    """The values are percent already."""
+    better: Literal["higher", "lower", "neither"] = "higher"
+    """Which value of a column is bold, and which seed is best."""
+
+
+OURS = MetricInfo(percent=True)
+
+
 class Published(Settings):
     """A number from the literature that stands beside ours, marked as such and never ranked with it.
 
@@ -95,8 +114,8 @@ class Published(Settings):
     dataset: Words | None = None
     group: Words | None = None
     metric: Metric = "test/relation_strict_f1"
-    value: Annotated[float, Field(ge=0.0, le=100.0)]
-    """Percent."""
+    value: FiniteFloat
+    """As the trials give the metric: ours in percent."""
     source: Words
     """Publication and table, as the notes cite it."""
 
@@ -106,6 +125,8 @@ class Published(Settings):
             raise ValueError("a published number names either a `variant` of this study or a `system` that is not run")
         if self.variant is not None and (self.dataset is not None or self.group is not None):
             raise ValueError(f"`dataset` and `group` go with a `system`; those of '{self.variant}' are its factors")
+        if self.metric in METRICS and not 0.0 <= self.value <= 100.0:
+            raise ValueError(f"{self.metric} is {self.value:g}, wanted percent, from 0 to 100")
         return self
 
 
@@ -118,12 +139,25 @@ class Report(Settings):
     """LaTeX label; `None` is `tab:` and the study's name."""
     names: dict[str, Words] = {}
     """How the table and the figure show a factor's value: `{cdr: CDR, global: GRC, null: encoder width}`."""
+    metric_info: dict[Metric, MetricInfo] = {}
+    """How the metrics of a trainable that is not our model are shown."""
 
     @field_validator("names", mode="before")
     @classmethod
     def _values_are_words(cls, names: Any) -> Any:
         """YAML reads the keys `null`, `true` and `0.4` as values; a name stands for the value as it is written."""
         return {word(value): name for value, name in names.items()} if isinstance(names, dict) else names
+
+    @field_validator("metric_info")
+    @classmethod
+    def _ours_are_known(cls, given: dict[str, MetricInfo]) -> dict[str, MetricInfo]:
+        if ours := [name for name in given if name in METRICS]:
+            raise ValueError(f"{', '.join(ours)}: named like a metric of our model, so it is in percent, higher better")
+        return given
+
+    def info(self, metric: str) -> MetricInfo:
+        """How a metric is shown."""
+        return OURS if metric in METRICS else self.metric_info.get(metric, MetricInfo())
 
     def name(self, value: Any) -> str:
         """How a factor's value is shown."""

@@ -2,22 +2,24 @@
 
 Two protocols stand side by side. *Mean over seeds* with the sample standard deviation is what a comparison rests on.
 *Best on dev* is the paper's: of all seeds the one with the best score on dev, and its score on test; it is a single
-trial, so it has no spread, and with more seeds it rises on dev by selection alone.
+trial, so it has no spread, and with more seeds it rises on dev by selection alone. This file imports neither pandas nor
+scipy, as the tracker calls it too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from reports.records import TrialResult
+from reports.records import StudyResults, TrialResult
 
 
 @dataclass(frozen=True)
 class Spread:
-    """One metric over seeds, in percent. `None` is undefined: of no seed all are, of one seed `sd` is."""
+    """One metric over seeds. `None` is undefined: of no seed all are, of one seed `sd` is."""
 
     n: int
     mean: float | None
@@ -37,9 +39,24 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(n, float(scores.mean()), sd, float(scores.min()), float(scores.max()))
 
 
-def best_seed(trials: Sequence[TrialResult], select_metric: str) -> TrialResult | None:
+def spreads(results: StudyResults) -> dict[str, dict[str, Spread]]:
+    """Variant → metric → spread over the finished trials, of every metric that one of them has."""
+    found = {}
+    for variant in results.variants:
+        trials = results.finished(variant.name)
+        names = dict.fromkeys(name for trial in trials for name in trial.metrics)
+        found[variant.name] = {
+            name: spread([trial.metrics[name] for trial in trials if name in trial.metrics]) for name in names
+        }
+    return found
+
+
+def best_seed(
+    trials: Sequence[TrialResult], select_metric: str, better: Literal["higher", "lower"] = "higher"
+) -> TrialResult | None:
     """The trial that is best by the selection metric, the first of several; `None` of none.
 
     Source: arXiv 2307.11762, section 4, evaluation.
     """
-    return max(trials, key=lambda trial: trial.metrics[select_metric], default=None)
+    best = max if better == "higher" else min
+    return best(trials, key=lambda trial: trial.metrics[select_metric], default=None)

@@ -1,14 +1,18 @@
 """A table before it is LaTeX or Markdown: what stands where, which cell is best, and what has to be said about it.
 
-All text is plain Unicode (±, †, Δ); each renderer writes it in its own way. Scores are in percent.
+All text is plain Unicode (±, †, Δ); each renderer writes it in its own way.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Literal
 
-DECIMALS = 2
+PERCENT_DECIMALS = 2
 """As the papers print F1."""
+MOST_DECIMALS = 6
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,9 @@ class Column:
     title: str
     over: str | None = None
     """Title that it shares with its neighbours."""
+    decimals: int = PERCENT_DECIMALS
+    better: Literal["higher", "lower", "neither"] = "higher"
+    """Which of its values is marked as best."""
 
 
 @dataclass(frozen=True)
@@ -113,29 +120,33 @@ class Table:
     """Lines that tell where the numbers come from."""
 
 
-def number(value: float, *, sign: bool = False) -> str:
+def four_digits(values: Iterable[float]) -> int:
+    """Decimals with which the largest of the values, as F1 in percent, has four digits."""
+    largest = max((abs(value) for value in values), default=0.0)
+    return min(max(3 - math.floor(math.log10(largest)), 0), MOST_DECIMALS) if largest else PERCENT_DECIMALS
+
+
+def number(value: float, decimals: int, *, sign: bool = False) -> str:
     """As it is printed. A difference that rounds to nothing has no sign."""
-    text = f"{value:+.{DECIMALS}f}" if sign else f"{value:.{DECIMALS}f}"
+    text = f"{value:+.{decimals}f}" if sign else f"{value:.{decimals}f}"
     return text.lstrip("+-") if float(text) == 0.0 else text
 
 
-def mark_best(section: Section) -> Section:
+def mark_best(section: Section, columns: tuple[Column, ...]) -> Section:
     """Mark the best of each column, all of those that print the same; nothing where all print the same."""
-    best: list[str | None] = []
-    for cells in zip(*(row.cells for row in section.rows), strict=True):
+    marked = []
+    for column, cells in zip(columns, zip(*(row.cells for row in section.rows), strict=True), strict=True):
         ranked = [cell.ranked for cell in cells if isinstance(cell, Score | Single) and cell.ranked is not None]
-        printed = {number(value) for value in ranked}
-        best.append(number(max(ranked)) if len(printed) > 1 else None)
-    return Section(
-        section.title,
-        tuple(
-            Row(row.label, tuple(_marked(cell, top) for cell, top in zip(row.cells, best, strict=True)))
-            for row in section.rows
-        ),
-    )
+        several = len({number(value, column.decimals) for value in ranked}) > 1
+        best = None
+        if several and column.better != "neither":
+            best = number(max(ranked) if column.better == "higher" else min(ranked), column.decimals)
+        marked.append([_marked(cell, best, column.decimals) for cell in cells])
+    rows = zip(section.rows, zip(*marked, strict=True), strict=True)
+    return Section(section.title, tuple(Row(row.label, cells) for row, cells in rows))
 
 
-def _marked(cell: Cell, best: str | None) -> Cell:
-    if isinstance(cell, Score | Single) and cell.ranked is not None and number(cell.ranked) == best:
+def _marked(cell: Cell, best: str | None, decimals: int) -> Cell:
+    if isinstance(cell, Score | Single) and cell.ranked is not None and number(cell.ranked, decimals) == best:
         return replace(cell, best=True)
     return cell

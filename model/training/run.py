@@ -15,6 +15,7 @@ from model.encoder import load_tokenizer, quiet_libraries, vocabulary_of
 from model.joint.network import Network
 from model.settings import DataSettings, EncoderSettings, ExperimentSettings
 from model.training import checkpoint
+from model.training.device import memory, reset_peak_memory, resolve_device
 from model.training.loop import Report, evaluate, train, write_predictions
 
 log = logging.getLogger("model")
@@ -45,17 +46,20 @@ def run(
     threads: int | None = None,
     report: Report = lambda epoch: None,
 ) -> dict:
-    """Train on train, select the epoch on dev, evaluate the selected network on test.
+    """Train on train, select the epoch by `settings.training.select`, evaluate the selected network on test.
 
     Goes on from `folder/last` where an earlier call was interrupted. `device`: `auto` takes a GPU where there is one.
     `threads`: CPU threads, for the caller to choose, as trials run side by side. Returns `metrics`
     (`{dev,test}/{subtask}_{precision,recall,f1}` in percent, at the selected epoch), `selected_epoch`, and facts about
-    the trial; leaves checkpoint, predictions and per-document counts in `folder`.
+    the trial: `reading_at_selected_epoch` is None where the settings let the memories never be read, and the facts of
+    `model.training.device.memory` are there on a GPU only. Leaves checkpoint, predictions and per-document counts in
+    `folder`.
     """
     quiet_libraries()
     if threads is not None:
         torch.set_num_threads(threads)
     place = resolve_device(device)
+    reset_peak_memory(place)
     folder.mkdir(parents=True, exist_ok=True)
     corpus = _corpus(settings.data, settings.model.encoder, data, cache)
     _log_what_cannot_be_found(corpus, settings)
@@ -76,31 +80,22 @@ def run(
     metrics = {name: value for name, value in dev_scores.items() if name.startswith("dev/")} | test.scores("test")
     shutil.rmtree(folder / "last", ignore_errors=True)
     log.info(
-        "selected epoch %d: test strict relation F1 %.2f, relation F1 %.2f, entity F1 %.2f, mention F1 %.2f",
-        selected_epoch, metrics["test/relation_strict_f1"], metrics["test/relation_f1"], metrics["test/entity_f1"],
-        metrics["test/mention_f1"],
+        "selected epoch %d by %s: test strict relation F1 %.2f, relation F1 %.2f, entity F1 %.2f, mention F1 %.2f",
+        selected_epoch, settings.training.select.score, metrics["test/relation_strict_f1"],
+        metrics["test/relation_f1"], metrics["test/entity_f1"], metrics["test/mention_f1"],
     )  # fmt: skip
     return {
         "metrics": metrics,
         "selected_epoch": selected_epoch,
-        "reading_at_selected_epoch": progress.reading and settings.model.memory.read is not None,
+        "reading_at_selected_epoch": progress.reading if settings.model.memory.are_read else None,
         "parameters": sum(p.numel() for p in network.parameters()),
         "trained_parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
         "data_digest": corpus.digest,
         "device": str(place),
+        **memory(place),
         "documents_in_windows": n_windows,
         "notes": list(corpus.notes),
     }
-
-
-def resolve_device(device: str) -> torch.device:
-    """`auto` is a GPU where there is one. Raises ValueError for a GPU where there is none."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    place = torch.device(device)
-    if place.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device is {device}, but torch {torch.__version__} sees no GPU; use cpu or auto")
-    return place
 
 
 def _corpus(data: DataSettings, encoder: EncoderSettings, search: Sequence[Path], cache: Path) -> EncodedCorpus:

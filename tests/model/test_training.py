@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,10 +19,11 @@ from model.encoder import load_tokenizer, vocabulary_of
 from model.joint.network import Network
 from model.predict import Extractor
 from model.settings import ExperimentSettings, TrainingSettings
-from model.training import checkpoint
-from model.training.loop import evaluate, train
+from model.training import checkpoint, loop
+from model.training.device import LARGEST_CONTEXT, memory, resolve_device
+from model.training.loop import Evaluation, evaluate, train
 from model.training.optimiser import UncorrectedAdamW, build_optimiser, build_schedule
-from model.training.run import prepare, resolve_device, run
+from model.training.run import prepare, run
 
 SMALL = ExperimentSettings.model_validate(
     {
@@ -28,6 +32,13 @@ SMALL = ExperimentSettings.model_validate(
         "training": {"epochs": 4, "learning_rate": 1e-3},
     }
 )
+
+
+def small(part: str, **changes: Any) -> ExperimentSettings:
+    """`SMALL` with other settings in its part `training` or `model`."""
+    data = SMALL.model_dump()
+    data[part] |= changes
+    return ExperimentSettings.model_validate(data)
 
 
 def run_in(folder: Path, settings: ExperimentSettings = SMALL, seed: int = 1, **arguments) -> dict:
@@ -54,9 +65,7 @@ class Interrupted(Exception):
 
 @pytest.mark.parametrize("optimiser", ["adamw", "adamw_uncorrected"])
 def test_an_interrupted_training_goes_on_to_the_same_losses_to_the_last_bit(tmp_path, optimiser):
-    data = SMALL.model_dump()
-    data["training"]["optimiser"] = {"kind": optimiser}
-    settings = ExperimentSettings.model_validate(data)
+    settings = small("training", optimiser={"kind": optimiser})
 
     def interrupt(epoch: dict) -> None:
         if epoch["epoch"] == 2:
@@ -102,11 +111,102 @@ def test_the_selected_epoch_is_the_first_with_the_best_strict_relation_f1_on_dev
     assert result["metrics"]["dev/relation_strict_f1"] == max(scores)
 
 
+def script(monkeypatch: pytest.MonkeyPatch, **by_epoch: Sequence[float]) -> None:
+    """Let the training loop see these scores, epoch by epoch, in place of those that it counts: `dev_mention_f1`."""
+    seen = Counter[str]()
+    scripted = {name.replace("_", "/", 1): scores for name, scores in by_epoch.items()}
+
+    class Scripted(Evaluation):
+        def scores(self, split: str) -> dict[str, float]:
+            epoch = seen[split]
+            seen[split] += 1
+            told = {name: scores[epoch] for name, scores in scripted.items() if name.startswith(f"{split}/")}
+            return super().scores(split) | told
+
+    def scripted_evaluate(*arguments: Any) -> Evaluation:
+        found = evaluate(*arguments)
+        return Scripted(found.predicted, found.counts)
+
+    monkeypatch.setattr(loop, "evaluate", scripted_evaluate)
+
+
+SCRIPT = {
+    "dev_relation_strict_f1": [1.0, 3.0, 2.0, 3.0],
+    "dev_mention_f1": [4.0, 3.0, 5.0, 5.0],
+    "test_relation_strict_f1": [1.0, 2.0, 3.0, 4.0],
+    "test_mention_f1": [9.0, 1.0, 1.0, 1.0],
+}
+
+
+@pytest.mark.parametrize(
+    ("select", "selected"),
+    [({}, 2), ({"metric": "mention_f1"}, 3), ({"on": "test"}, 4), ({"metric": "mention_f1", "on": "test"}, 1)],
+)
+def test_the_epoch_is_selected_by_the_metric_and_on_the_split_that_are_set(tmp_path, monkeypatch, select, selected):
+    script(monkeypatch, **SCRIPT)
+    result = run_in(tmp_path / "trial", small("training", select=select))
+    assert result["selected_epoch"] == selected
+    assert checkpoint.describe(tmp_path / "trial" / "checkpoint")["epoch"] == selected
+    assert result["metrics"]["dev/mention_f1"] == SCRIPT["dev_mention_f1"][selected - 1]
+    # test is looked at before the end only where it selects
+    assert all(("test/mention_f1" in metrics) == ("on" in select) for metrics in history(tmp_path / "trial"))
+
+
+def test_selection_on_test_reports_the_best_of_test_and_says_that_it_is_too_high(tmp_path, caplog):
+    settings = ExperimentSettings.model_validate(
+        {
+            "data": {"name": "builtin", "train": 20, "dev": 3, "test": 3},
+            "model": {"encoder": {"name": "tiny"}, "mention": {"threshold": 0.3}},
+            "training": {"epochs": 4, "learning_rate": 2e-3, "select": {"metric": "mention_f1", "on": "test"}},
+        }
+    )
+    with caplog.at_level("INFO", logger="model"):
+        result = run_in(tmp_path / "trial", settings)
+    on_test = [metrics["test/mention_f1"] for metrics in history(tmp_path / "trial")]
+    assert result["metrics"]["test/mention_f1"] == max(on_test)
+    assert "the scores on test are too high" in caplog.text
+    assert f"selected epoch {on_test.index(max(on_test)) + 1} by test/mention_f1" in caplog.text
+
+
+@pytest.mark.parametrize("best", [1, 2, 3])
+def test_an_interruption_does_not_change_which_epoch_is_selected(tmp_path, monkeypatch, best):
+    settings = small("training", select={"metric": "entity_f1", "on": "test"})
+    scores = [9.0 if epoch == best else 5.0 for epoch in (1, 2, 3, 4)]
+    others = {name: [1.0, 2.0, 3.0, 4.0] for name in ("dev_entity_f1", "dev_relation_strict_f1")}
+
+    def interrupt(epoch: dict) -> None:
+        if epoch["epoch"] == 2:
+            raise Interrupted
+
+    script(monkeypatch, test_entity_f1=scores, **others)
+    with pytest.raises(Interrupted):
+        run_in(tmp_path / "cut", settings, report=interrupt)
+    resumed = run_in(tmp_path / "cut", settings)
+    script(monkeypatch, test_entity_f1=scores, **others)
+    assert resumed == run_in(tmp_path / "whole", settings)
+    assert resumed["selected_epoch"] == best
+    assert history(tmp_path / "cut") == history(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("memory", "reading"),
+    [
+        ({"warmup_proportion": 0.25}, True),
+        ({"warmup_proportion": 0.75}, False),
+        # these never read, by their settings
+        ({"warmup_proportion": 1.0}, None),
+        ({"read": None}, None),
+    ],
+)
+def test_a_trial_tells_whether_the_selected_network_reads(tmp_path, monkeypatch, memory, reading):
+    script(monkeypatch, dev_relation_strict_f1=[1.0, 2.0, 1.0, 1.0])
+    result = run_in(tmp_path / "trial", small("model", memory=memory))
+    assert (result["selected_epoch"], result["reading_at_selected_epoch"]) == (2, reading)
+
+
 @pytest.mark.parametrize(("proportion", "reading"), [(0.0, [1, 1, 1, 1]), (0.5, [0, 0, 1, 1]), (1.0, [0, 0, 0, 0])])
 def test_the_memories_are_read_once_their_warm_up_is_over(tmp_path, proportion, reading):
-    data = SMALL.model_dump()
-    data["model"]["memory"]["warmup_proportion"] = proportion
-    run_in(tmp_path / "trial", ExperimentSettings.model_validate(data))
+    run_in(tmp_path / "trial", small("model", memory={"warmup_proportion": proportion}))
     assert [metrics["reading"] for metrics in history(tmp_path / "trial")] == reading
 
 
@@ -127,7 +227,7 @@ def test_training_on_the_built_in_corpus_overfits_eight_documents(tmp_path):
         {
             "data": {"name": "builtin", "train": 8, "dev": 1, "test": 1},
             "model": {"encoder": {"layers": 3, "frozen_layers": 1}, "memory": {"warmup_proportion": 0.4}},
-            "training": {"epochs": 50, "batch_size": 1, "learning_rate": 5e-4, "head_learning_rate": 1e-3},
+            "training": {"epochs": 60, "batch_size": 1, "learning_rate": 5e-4, "head_learning_rate": 1e-3},
         }
     )
     torch.set_num_threads(1)
@@ -184,9 +284,7 @@ def load_labels():
 
 
 def test_bfloat16_trains(tmp_path):
-    data = SMALL.model_dump()
-    data["training"] |= {"precision": "bfloat16", "epochs": 1}
-    assert run_in(tmp_path / "trial", ExperimentSettings.model_validate(data))["selected_epoch"] == 1
+    assert run_in(tmp_path / "trial", small("training", precision="bfloat16", epochs=1))["selected_epoch"] == 1
 
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
@@ -196,10 +294,26 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
         resolve_device("cuda")
 
 
+@pytest.mark.parametrize(
+    ("others", "context"), [(0, 600 * 2**20), (20 * 2**30, LARGEST_CONTEXT)], ids=["alone", "shared"]
+)
+def test_the_peak_memory_is_that_of_the_allocator_and_the_context_and_not_that_of_others(monkeypatch, others, context):
+    total, reserved, peak = 80 * 2**30, 3 * 2**30, 10 * 2**30
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (total - reserved - 600 * 2**20 - others, total))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: reserved)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda device: peak)
+    assert memory(torch.device("cuda")) == {"peak_memory_bytes": peak + context, "device_memory_bytes": total}
+
+
+def test_of_a_cpu_no_memory_is_told():
+    assert memory(torch.device("cpu")) == {}
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_training_on_a_gpu_gives_the_losses_of_the_cpu(tmp_path):
+def test_training_on_a_gpu_gives_the_losses_of_the_cpu_and_tells_its_memory(tmp_path):
     run_in(tmp_path / "cpu", device="cpu")
-    run_in(tmp_path / "cuda", device="cuda")
+    result = run_in(tmp_path / "cuda", device="cuda")
+    assert 0 < result["peak_memory_bytes"] < result["device_memory_bytes"]
     first, second = history(tmp_path / "cpu")[0], history(tmp_path / "cuda")[0]
     assert second["loss/total"] == pytest.approx(first["loss/total"], rel=0.05)

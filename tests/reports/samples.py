@@ -10,6 +10,7 @@ from reports.settings import (
     SUB_TASKS,
     ByDatasetSettings,
     ComparisonSettings,
+    MetricInfo,
     Published,
     ReportSettings,
     SweepSettings,
@@ -128,6 +129,46 @@ def by_dataset() -> StudyResults:
         budget="cpu",
         budget_note="3 epochs instead of 20, 400 training documents",
     )
+
+
+FOREIGN = {
+    "test/accuracy": MetricInfo(label="Accuracy", percent=True),
+    "test/seconds": MetricInfo(better="lower"),
+    "dev/loss": MetricInfo(better="lower"),
+}
+
+
+def foreign(report: ReportSettings | None = None, **more: Any) -> StudyResults:
+    """A trainable that is not our model: a percentage, a time and a share, selected by the least loss."""
+    names = ("width 64", "width 128", "width 256")
+    accuracies, seconds, shares = (80.0, 84.0, 82.0), (1200.0, 1800.0, 2400.0), (0.801, 0.8014, 0.79)
+    made = []
+    for name, accuracy, time, share in zip(names, accuracies, seconds, shares, strict=True):
+        for seed in (1, 2):
+            # the first seed has the lower loss and, on test, the lower accuracy
+            scores = {
+                "test/accuracy": accuracy + seed,
+                "test/seconds": time,
+                "dev/f1_macro": share,
+                "dev/loss": seed / 4,
+            }
+            made.append(TrialResult(f"{name[6:]}-{seed}", name, seed, "finished", scores, selected_epoch=3))
+    return StudyResults(
+        study="foreign",
+        question="How wide?",
+        seeds=(1, 2),
+        variants=tuple(Variant(name, name, {"seed": int(name[6:])}) for name in names),
+        trials=tuple(made),
+        report=report
+        or ComparisonSettings(metrics=("test/accuracy", "test/seconds", "dev/f1_macro"), metric_info=FOREIGN),
+        **{"baseline": names[0], "budget": "full", "budget_note": None, "select_metric": "dev/loss", **more},
+    )
+
+
+def foreign_sweep() -> StudyResults:
+    """The same over its factor; nothing is said of its metrics but of that which selects."""
+    info = {"dev/loss": FOREIGN["dev/loss"]}
+    return foreign(SweepSettings(x="seed", metrics=("dev/f1_macro", "test/seconds"), metric_info=info))
 
 
 def hostile() -> StudyResults:

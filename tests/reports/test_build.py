@@ -28,8 +28,11 @@ SAMPLES = {
     "hostile": samples.hostile(),
     "one_seed": samples.study({"a": [40.0], "b": [41.0]}, seeds=(1,)),
     "nothing_yet": samples.study({"a": [], "b": ["failed"]}),
+    "foreign": samples.foreign(),
+    "foreign_sweep": samples.foreign_sweep(),
     "sweep_gap": samples.sweep((0.2,)),
 }
+RECORDS = sorted(Path(builder.__file__).parents[1].glob("studies/results/*/record.json"))
 
 
 def digests(paths: dict[str, Path]) -> dict[str, str]:
@@ -53,6 +56,14 @@ def test_another_process_with_other_hashes_and_settings_makes_the_same_bytes(tmp
     environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(root)}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
     assert digests({name: tmp_path / "b" / name for name in FILES}) == digests(made)
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda path: path.parent.name)
+def test_the_recorded_results_are_made_again_from_their_records(record: Path, tmp_path: Path):
+    again = rebuild(record, tmp_path)
+    # what a figure's bytes are is also up to matplotlib's version
+    for name in FILES - {"figure.pdf", "figure.png"}:
+        assert again[name].read_bytes() == (record.parent / name).read_bytes(), name
 
 
 def test_a_report_that_fails_leaves_the_old_one_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 
 from reports.comparison import scores_frame, table, trials_frame
-from reports.settings import ComparisonSettings, Published
-from reports.table import Count, Difference, Quoted, Score, Single, Table
+from reports.records import StudyResults
+from reports.settings import ComparisonSettings, MetricInfo, Published
+from reports.table import Count, Difference, Quoted, Score, Single, Table, four_digits
 from tests.reports import samples
 from tests.reports.samples import MAIN
 
@@ -179,6 +180,122 @@ def test_a_cell_that_lacks_seeds_is_named_with_its_data_set():
     results = samples.by_dataset()
     made = table(dataclasses.replace(results, trials=results.trials[1:]))
     assert "JEREX, GRC, CDR: 2 of 3 seeds, 1 not run (seed 1)" in made.notes[0]
+
+
+# ------------------------------------------------------------------------------------------- trainables of other kinds
+
+
+def test_metrics_of_another_trainable_are_called_as_they_are_or_as_the_report_says():
+    made = table(samples.foreign())
+    titles = [column.title for column in made.columns]
+    assert titles == ["n", "Accuracy (%)", "Δ", "Best on dev", "test · seconds", "dev · f1_macro"]
+    assert made.explanations[0] == (
+        "Scores, mean ± sample standard deviation over n = 2 seeds; epoch selected by dev · loss."
+    )
+    assert "percent" not in " ".join(made.explanations)
+    info = {"test/accuracy": samples.FOREIGN["test/accuracy"]}
+    report = ComparisonSettings(metrics=("test/accuracy",), metric_info=info)
+    only_accuracy = table(samples.foreign(report, select_metric=None))
+    assert only_accuracy.explanations[0].startswith("Accuracy in percent, mean ±")
+    assert [column.title for column in only_accuracy.columns][1] == "Accuracy"
+
+
+def best(of: Table) -> dict[str, list[str]]:
+    """Title of a column → labels of the rows that are best in it."""
+    (section,) = of.sections
+    rows = [(row.label, cell.best) for row in section.rows for cell in row.cells if isinstance(cell, Score)]
+    n_scores = len(rows) // len(section.rows)
+    titles = [
+        column.title for column, cell in zip(of.columns, section.rows[0].cells, strict=True) if isinstance(cell, Score)
+    ]
+    return {title: [label for label, is_best in rows[at::n_scores] if is_best] for at, title in enumerate(titles)}
+
+
+def test_the_best_is_the_lowest_where_lower_is_better_and_none_where_neither_is():
+    made = table(samples.foreign())
+    assert best(made) == {
+        "Accuracy (%)": ["width 128"],
+        "test · seconds": ["width 64 (baseline)"],
+        "dev · f1_macro": ["width 128"],
+    }
+    assert any(said == "Bold: best of its column; of test · seconds the lowest." for said in made.explanations)
+    info = {**samples.FOREIGN, "test/seconds": MetricInfo(better="neither")}
+    report = samples.foreign().report.model_copy(update={"metric_info": info})
+    assert best(table(samples.foreign(report)))["test · seconds"] == []
+
+
+def test_a_difference_keeps_its_sign_whatever_is_better():
+    report = ComparisonSettings(metrics=("test/seconds",), metric_info={"test/seconds": MetricInfo(better="lower")})
+    made = table(samples.foreign(report, select_metric=None))
+    assert cells(made, "width 256")["Δ"] == Difference(1200.0)
+
+
+def test_the_best_seed_is_the_one_with_the_least_loss_where_lower_is_better():
+    # of the baseline: loss 0.25 and accuracy 81, loss 0.5 and accuracy 82
+    assert cells(table(samples.foreign()), "width 64 (baseline)")["Best on dev"] == Single(81.0)
+
+
+def test_values_have_four_digits_and_the_decimals_of_a_column_are_those_of_its_largest():
+    of = {column.title: column.decimals for column in table(samples.foreign()).columns}
+    assert (of["Accuracy (%)"], of["test · seconds"], of["dev · f1_macro"]) == (2, 0, 4)
+    assert [four_digits([value]) for value in (0.0, 1e-9, 0.0123, 1.0, 9.9, 99.0, -1234.0, 1e9)] == [
+        2, 6, 5, 3, 3, 2, 0, 0,
+    ]  # fmt: skip
+
+
+def test_a_study_that_selects_by_nothing_or_has_no_epochs_does_not_tell_of_a_selection():
+    by_nothing = table(
+        samples.foreign(samples.foreign_sweep().report.model_copy(update={"metric_info": {}}), select_metric=None)
+    )
+    assert by_nothing.explanations[0] == "Scores, mean ± sample standard deviation over n = 2 seeds."
+    assert not any(column.title.startswith("Best") for column in by_nothing.columns)
+    assert "selected by: nothing" in by_nothing.origin
+    results = samples.foreign()
+    without = tuple(dataclasses.replace(trial, selected_epoch=None) for trial in results.trials)
+    made = table(dataclasses.replace(results, trials=without))
+    assert made.explanations[0] == "Scores, mean ± sample standard deviation over n = 2 seeds."
+    assert any(column.title == "Best on dev" for column in made.columns)
+
+
+def test_a_sweep_over_another_trainables_setting_has_its_metrics():
+    made = table(samples.foreign_sweep())
+    assert [row.label for row in made.sections[0].rows] == ["64 (baseline)", "128", "256"]
+    assert cells(made, "128")["test · seconds"] == Score(1800.0, 0.0, 2, 2)
+
+
+def test_a_setting_that_is_called_like_a_column_does_not_take_its_place():
+    frame = trials_frame(samples.foreign())
+    assert list(frame["seed"]) == [1, 2] * 3
+    assert list(frame["settings.seed"]) == ["64", "64", "128", "128", "256", "256"]
+
+
+# --------------------------------------------------------------------------------------------------------------- reads
+
+
+def reading(results: StudyResults, **of: bool | None) -> StudyResults:
+    """The trials of variants that read, or do not, at their selected epoch: `{variant}_{seed}`."""
+    trials = [dataclasses.replace(trial, reading=of.get(f"{trial.variant}_{trial.seed}")) for trial in results.trials]
+    return dataclasses.replace(results, trials=tuple(trials))
+
+
+def test_a_row_that_was_selected_before_its_reads_set_in_is_told_with_its_seeds():
+    results = samples.study({"jerex": [40.0, 41.0], "late": [40.0, 41.0], "half": [40.0, 41.0]}, seeds=(1, 2))
+    made = table(reading(results, late_1=False, late_2=False, half_1=False, half_2=True))
+    said = "Selected before the memory reads set in, so scored without them: late (2 of 2 seeds); half (1 of 2 seeds)."
+    assert made.notes == (said,)
+    # those that never read, or do not tell, are no news; nor are those that do
+    assert table(results).notes == table(reading(results, late_1=True, half_1=True)).notes == ()
+
+
+def test_a_trial_that_did_not_finish_is_not_told_to_be_selected_before_its_reads():
+    results = reading(samples.study({"a": [40.0, "failed"]}, seeds=(1, 2)), a_2=False)
+    assert not any("reads" in note for note in table(results).notes)
+
+
+def test_the_frame_of_trials_tells_of_reads_where_the_trials_do():
+    results = samples.study({"a": [40.0, 41.0]}, seeds=(1, 2))
+    assert "reading" not in trials_frame(results)
+    assert list(trials_frame(reading(results, a_1=False, a_2=True))["reading"]) == [False, True]
 
 
 # -------------------------------------------------------------------------------------------------------------- frames

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 
 from reports import figures
 from reports.records import StudyResults
+from reports.settings import ComparisonSettings, MetricInfo
 from tests.reports import samples
 
 LONG = "a variant of which the name is far too long for the margin of a column"
@@ -25,6 +26,12 @@ SAMPLES = {
     "sweep_of_sizes": samples.sweep((None, 32, 128, 64), samples.SLOT, names={None: "encoder width"}),
     "sweep_of_words": samples.sweep(("rescaled over all the spans", "kept", None, True), "model.x"),
     "by_dataset": samples.by_dataset(),
+    "foreign": samples.foreign(),
+    "foreign_sweep": samples.foreign_sweep(),
+    "long_title": samples.foreign(
+        ComparisonSettings(metrics=("test/accuracy",), metric_info={"test/accuracy": MetricInfo(label=LONG)}),
+        select_metric="dev/f1_macro",
+    ),
 }
 
 
@@ -108,6 +115,13 @@ def test_axes_have_units_and_a_reduced_budget_is_written_into_the_figure():
     assert figure.axes[0].get_xlabel() == "strict relation F1 on test (%)"
     assert figure.legends[0].get_title().get_text() == "reduced budget “cpu”"
     assert drawn(samples.comparison()).legends[0].get_title().get_text() == ""
+
+
+def test_the_axis_of_another_trainables_metric_has_its_name_and_a_unit_where_one_is_told():
+    (axes,) = drawn(samples.foreign_sweep()).axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("seed", "dev · f1_macro")
+    (axes,) = drawn(samples.foreign()).axes
+    assert axes.get_xlabel() == "Accuracy (%)"
 
 
 def test_nothing_is_told_by_colour():

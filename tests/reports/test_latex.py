@@ -22,13 +22,15 @@ SAMPLES = {
     "one_seed": samples.study({"a": [40.0], "b": [41.0]}, seeds=(1,)),
     "narrow": samples.sweep((0.0, 0.4), x_label="proportion", metrics=(samples.MAIN,)),
     "nothing_yet": samples.study({"a": [], "b": ["failed"]}),
+    "foreign": samples.foreign(),
+    "foreign_sweep": samples.foreign_sweep(),
 }
 
 COMMANDS = set(
     """begin end centering small footnotesize setlength tabcolsep belowcaptionskip caption label toprule
     midrule bottomrule cmidrule multicolumn textit textbf mathbf pm rlap dagger Delta smallskip
     parbox linewidth raggedright textwidth allowbreak mbox textbackslash textasciitilde
-    textasciicircum beta o ss to leq i""".split()
+    textasciicircum beta o ss to leq i cdot""".split()
 )
 
 
@@ -155,6 +157,13 @@ def test_the_comment_on_top_tells_the_origin_and_cannot_be_left():
     assert all(line.startswith("% ") for line in head)
     assert "% command: orchestrate run \\input{x}" in head
     assert "% trials of a: 1=a-1 finished" in head
+
+
+def test_numbers_of_another_trainable_have_four_digits_and_their_column_room_for_them():
+    text = latex.render(table(samples.foreign()))
+    assert r"& Accuracy (\%) & $\Delta$ & Best on dev & test $\cdot$ seconds & dev $\cdot$ f1\_macro \\" in text
+    assert r"width 128 & 2 & $\mathbf{85.50} \pm 0.71$ & $+4.00$ &" in text
+    assert r"& $1800 \pm 0$ & $\mathbf{0.8014} \pm 0.0000$ \\" in text
 
 
 def test_a_narrow_table_takes_one_column_and_a_wide_one_both():

@@ -8,14 +8,14 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from reports.records import StudyResults, TrialResult, Variant, check_report
-from reports.settings import ByDatasetSettings, ComparisonSettings, Published, SweepSettings
+from reports.records import StudyResults, TrialResult, Variant, check_metrics, check_report
+from reports.settings import ByDatasetSettings, ComparisonSettings, MetricInfo, Published, SweepSettings
 from tests.reports import samples
 
 
 @pytest.mark.parametrize(
     "results",
-    [samples.comparison(), samples.sweep(), samples.by_dataset(), samples.hostile()],
+    [samples.comparison(), samples.sweep(), samples.by_dataset(), samples.hostile(), samples.foreign()],
     ids=lambda r: r.report.kind,
 )
 def test_a_record_comes_back_from_json_as_it_was(results: StudyResults):
@@ -73,8 +73,31 @@ def test_a_finished_trial_has_every_score_that_the_report_needs_and_a_failed_one
 def test_an_unknown_baseline_or_selection_metric_is_refused():
     with pytest.raises(ValueError, match="baseline 'nobody'"):
         changed(baseline="nobody")
-    with pytest.raises(ValueError, match="unknown metric"):
+    with pytest.raises(ValueError, match="finished but has no dev/f1"):
         changed(select_metric="dev/f1")
+
+
+def test_what_is_said_of_a_metric_that_nobody_asks_for_is_refused():
+    said = {"test/acuracy": MetricInfo(label="Accuracy")}
+    report = ComparisonSettings(metrics=("test/accuracy",), metric_info=said)
+    with pytest.raises(ValueError, match="'test/acuracy', did you mean 'test/accuracy'"):
+        check_metrics(report, None)
+    check_metrics(report.model_copy(update={"metric_info": {"dev/loss": MetricInfo(better="lower")}}), "dev/loss")
+
+
+def test_nothing_is_selected_by_a_metric_of_which_neither_value_is_better():
+    report = ComparisonSettings(metrics=("test/size",), metric_info={"test/size": MetricInfo(better="neither")})
+    check_metrics(report, None)
+    with pytest.raises(ValueError, match="nothing can be selected"):
+        check_metrics(report, "test/size")
+
+
+def test_a_record_of_a_version_that_did_not_tell_of_reads_is_read():
+    record = json.loads(samples.comparison().to_json())
+    for trial in record["trials"]:
+        del trial["reading"]
+    del record["report"]["metric_info"]
+    assert StudyResults.from_json(json.dumps(record)) == samples.comparison()
 
 
 def test_a_factor_inside_a_compound_is_found_and_below_nothing_is_nothing():

@@ -12,9 +12,11 @@ from reports.settings import (
     METRICS,
     SUB_TASKS,
     ByDatasetSettings,
+    MetricInfo,
     Published,
     ReportSettings,
     SweepSettings,
+    unknown_metric,
     word,
 )
 
@@ -37,9 +39,28 @@ def test_there_are_thirty_metrics_and_each_task_has_its_three_measures_on_both_s
     assert "dev/relation_strict_precision" in METRICS
 
 
-def test_a_misspelt_metric_is_refused_with_the_nearest_one():
-    with pytest.raises(ValidationError, match="did you mean 'test/relation_f1'"):
-        READ.validate_python({"kind": "comparison", "metrics": ["test/relations_f1"]})
+def test_a_misspelt_metric_is_told_with_the_nearest_one():
+    assert unknown_metric("test/relation_f1", METRICS) is None
+    said = unknown_metric("test/relations_f1", METRICS)
+    assert said == "unknown metric 'test/relations_f1', did you mean 'test/relation_f1'?"
+    assert unknown_metric("x/y", ("test/accuracy", "a/b")) == "unknown metric 'x/y', wanted one of test/accuracy, a/b"
+
+
+def test_a_report_takes_the_metrics_of_any_trainable_and_proposes_ours():
+    metrics = ("test/accuracy", "dev/f1-macro.v2", "time/seconds")
+    assert READ.validate_python({"kind": "comparison", "metrics": list(metrics)}).shown_metrics == metrics
+    schema = ByDatasetSettings.model_json_schema()["properties"]["metric"]
+    assert schema["anyOf"][0] == {"enum": list(METRICS)}
+
+
+def test_our_metrics_are_percent_and_of_others_that_is_said():
+    said = {"test/error": {"label": "Error", "percent": True, "better": "lower"}}
+    report = READ.validate_python({"kind": "comparison", "metrics": ["test/error"], "metric_info": said})
+    assert report.info("test/error") == MetricInfo(label="Error", percent=True, better="lower")
+    assert report.info("test/accuracy") == MetricInfo(percent=False, better="higher")
+    assert report.info("test/relation_f1") == MetricInfo(percent=True, better="higher")
+    with pytest.raises(ValidationError, match="metric of our model"):
+        READ.validate_python({"kind": "comparison", "metric_info": {"test/relation_f1": {"percent": False}}})
 
 
 @pytest.mark.parametrize(
@@ -52,6 +73,9 @@ def test_a_misspelt_metric_is_refused_with_the_nearest_one():
         {"kind": "sweep", "x": "not a path"},
         {"kind": "by_dataset", "metric": ["test/relation_f1"]},
         {"kind": "comparison", "label": "tab:a}b"},
+        {"kind": "comparison", "metrics": ["accuracy"]},
+        {"kind": "comparison", "metrics": ["test/acc uracy"]},
+        {"kind": "comparison", "metrics": ["test/a"], "metric_info": {"test/a": {"better": "smaller"}}},
         {"kind": "table"},
         {},
     ],
@@ -109,9 +133,12 @@ def test_a_published_number_is_of_a_variant_or_of_a_system_but_not_of_both_or_no
             Published(value=42.0, source="s", **wrong)
 
 
-def test_a_published_number_is_in_percent():
-    with pytest.raises(ValidationError):
+def test_a_published_number_of_ours_is_in_percent():
+    with pytest.raises(ValidationError, match="wanted percent"):
         Published(variant="a", value=142.0, source="s")
+    assert Published(variant="a", metric="test/seconds", value=142.0, source="s").value == 142.0
+    with pytest.raises(ValidationError, match="finite"):
+        Published(variant="a", metric="test/seconds", value=float("nan"), source="s")
 
 
 def test_settings_and_records_are_read_without_pandas_matplotlib_numpy_or_the_other_rooms():

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import subprocess
+import sys
+
 import pytest
 import scipy.stats
 
-from reports.statistics import Spread, best_seed, spread
-from tests.reports.samples import ON_DEV, trials
+from reports.statistics import Spread, best_seed, spread, spreads
+from tests.reports.samples import MAIN, ON_DEV, study, trials
 
 
 def test_the_deviation_is_that_of_a_sample():
@@ -33,6 +37,33 @@ def test_the_seed_is_chosen_on_dev_whatever_it_reaches_on_test():
     best = best_seed(of_three, ON_DEV)
     assert best is not None and best.seed == 2
     assert best.metrics["test/relation_strict_f1"] == 41.0
+
+
+def test_where_lower_is_better_the_lowest_seed_is_chosen():
+    best = best_seed(trials("a", [45.0, 41.0, 43.0]), ON_DEV, "lower")
+    assert best is not None and best.seed == 2
+
+
+def test_every_metric_of_every_variant_is_spread_over_its_finished_trials():
+    found = spreads(study({"a": [41.0, 42.0, 43.0], "b": [40.0, "failed", "missing"], "c": []}, seeds=(1, 2, 3)))
+    assert found["a"][MAIN] == Spread(3, 42.0, 1.0, 41.0, 43.0)
+    # one point above
+    assert found["a"]["test/mention_f1"] == Spread(3, 43.0, 1.0, 42.0, 44.0)
+    assert found["b"][MAIN] == Spread(1, 40.0, None, 40.0, 40.0)
+    assert found["c"] == {}
+
+
+def test_a_metric_that_a_trial_does_not_tell_is_spread_over_the_others():
+    results = study({"a": [41.0, 43.0]}, seeds=(1, 2))
+    first, second = results.trials
+    more = dataclasses.replace(second, metrics={**second.metrics, "test/seconds": 7.0})
+    assert spreads(dataclasses.replace(results, trials=(first, more)))["a"]["test/seconds"].n == 1
+
+
+def test_spreads_are_made_without_pandas_scipy_and_matplotlib():
+    code = "import sys, reports.statistics; print({'pandas', 'scipy', 'matplotlib', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_of_seeds_that_are_equal_on_dev_the_first_is_chosen_and_of_none_none():

@@ -1,0 +1,1 @@
+"""Systems without a network, to compare with: what they reach needs no reading."""
