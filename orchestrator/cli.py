@@ -6,13 +6,11 @@ and `schema` load neither torch nor ray nor mlflow nor pandas.
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
@@ -20,14 +18,28 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from orchestrator import cost
 from orchestrator.errors import Exit, StudyError, did_you_mean, refused
-from orchestrator.plan import Plan, PlannedTrial, plan
+from orchestrator.index import read_run_ids
+from orchestrator.plan import Plan, plan
+from orchestrator.preflight import Machine
 from orchestrator.schema import FULL, LoadedStudy, json_schema, load
-from orchestrator.store import LOG, Home
+from orchestrator.store import Home
+from orchestrator.terminal import (
+    complain,
+    cost_json,
+    cost_lines,
+    counts_line,
+    outcome_json,
+    print_json,
+    print_outcome,
+    print_table,
+    print_trials,
+    record_json,
+    trial_json,
+)
+from orchestrator.trainables import Permissions
 from orchestrator.variants import check
 
 app = typer.Typer(
@@ -50,6 +62,14 @@ class BackendOption(StrEnum):
     inline = "inline"
 
 
+class KeepOption(StrEnum):
+    """Which finished trials keep their checkpoint: of each variant the best, all, or none."""
+
+    best = "best"
+    all_finished = "all-finished"
+    none = "none"
+
+
 StudyArgument = Annotated[Path, typer.Argument(help="A study file.", metavar="STUDY", show_default=False)]
 BudgetOption = Annotated[str, typer.Option("--budget", "-b", help="One of the study's budgets.", metavar="NAME")]
 HomeOption = Annotated[
@@ -60,6 +80,29 @@ DataOption = Annotated[
     typer.Option(help="A data folder, searched before $ORCHESTRATE_DATA, ./data, ../shared/data, the user's cache.",
                  metavar="DIR", show_default=False),
 ]  # fmt: skip
+BackendOptionType = Annotated[BackendOption, typer.Option("--backend", help="Ray Tune, or this process.")]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(help="A Ray cluster, such as auto or host:6379; without, a Ray of its own.", envvar="RAY_ADDRESS",
+                 metavar="ADDRESS", show_default=False),
+]  # fmt: skip
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda; auto takes a GPU if the trial was given one.")]
+JobsOption = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, help="Trials at the same time, at most.", metavar="N")
+]
+CpusOption = Annotated[int | None, typer.Option(min=1, help="CPUs for all trials together.", metavar="N")]
+GpusOption = Annotated[int | None, typer.Option(min=0, help="GPUs for all trials together.", metavar="N")]
+TrialGpusOption = Annotated[
+    float | None, typer.Option(min=0, help="GPUs, or a share of one, per trial in place of the study's.")
+]
+RetriesOption = Annotated[
+    int, typer.Option(min=0, help="Further attempts at a trial whose process, node or memory gave out.", metavar="N")
+]
+MaxHoursOption = Annotated[
+    float | None, typer.Option(min=0, help="Refuse if the trials will take longer together.", metavar="HOURS")
+]
+AllowImportOption = Annotated[bool, typer.Option("--allow-import", help="Import the function that the study names.")]
+AllowCommandOption = Annotated[bool, typer.Option("--allow-command", help="Run the command that the study names.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 HOME = Path("runs")
 
@@ -101,7 +144,7 @@ def validate(studies: Annotated[list[Path], typer.Argument(metavar="STUDY...")],
         counts = {name: len(expansion.variants) for name, expansion in expansions.items()}
         told.append({"file": str(path), "study": loaded.study.study, "variants": counts[FULL], "budgets": list(counts)})
     if as_json:
-        _print_json({"valid": not problems, "studies": told, "problems": [asdict(problem) for problem in problems]})
+        print_json({"valid": not problems, "studies": told, "problems": [asdict(problem) for problem in problems]})
         if problems:
             raise typer.Exit(Exit.INVALID)
     elif problems:
@@ -117,35 +160,60 @@ def plan_command(
     budget: BudgetOption = FULL,
     home: HomeOption = HOME,
     data: DataOption = None,
+    jobs: JobsOption = None,
+    cpus: CpusOption = None,
+    gpus: GpusOption = None,
+    max_hours: MaxHoursOption = None,
+    pilot: Annotated[
+        bool, typer.Option("--pilot", help="Train an epoch of each variant that nothing is known of, to tell its cost.")
+    ] = False,
+    backend: BackendOptionType = BackendOption.ray,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the trials of a study: which are new, which are there, which failed before. Starts nothing."""
-    planned = _plan(study, budget, home, data)
+    """Show the trials of a study: new, there already, failed before; and what they will cost."""
+    loaded, place = _load(study), _home(home)
+    options = {"budget": _known_budget(loaded, budget), "data": _search_path(data), "cpus": cpus, "gpus": gpus}
+    if pilot:
+        from orchestrator import execution
+
+        with _standard_output_is_ours():
+            execution.run_pilots(loaded, place, execution.Options(**options, at_most=jobs, backend=backend.value))
+    planned = plan(loaded, options["budget"], place, options["data"])
+    resources = planned.resources
+    slots = cost.slots(resources, Machine.here(cpus, gpus if gpus is not None or resources.most_gpus else 0), jobs)
+    expected = cost.estimate(planned, planned.missing, place, slots)
     states = Counter(trial.state for trial in planned.trials)
     if as_json:
-        _print_json(
+        run_ids = read_run_ids(place.index)
+        print_json(
             {
                 "study": planned.study.study,
                 "budget": budget,
                 "seeds": planned.seeds,
-                "resources": planned.resources.model_dump(mode="json"),
+                "resources": resources.model_dump(mode="json"),
                 "baseline": planned.expansion.baseline,
                 "notes": planned.expansion.notes,
-                "trials": [{**_trial_json(trial), "state": trial.state} for trial in planned.trials],
+                "trials": [{**trial_json(trial, run_ids), "state": trial.state} for trial in planned.trials],
                 "counts": dict(states),
+                "cost": cost_json(expected),
             }
         )
-        return
-    _print_states(planned)
-    for note in planned.expansion.notes:
-        print(f"note: {note}")
-    print(f"{len(planned.trials)} trials: " + ", ".join(f"{n} {state}" for state, n in states.items()))
+    else:
+        print_trials(planned)
+        for note in planned.expansion.notes:
+            print(f"note: {note}")
+        print(counts_line(planned, states))
+        for line in cost_lines(expected, len(planned.missing)):
+            print(line)
+    problems = cost.problems(expected, len(planned.missing), place, max_hours) if planned.missing else []
+    if problems:
+        raise StudyError(problems)
 
 
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of a study file, for editors."""
-    _print_json(json_schema())
+    print_json(json_schema())
 
 
 # -------------------------------------------------------------------------------------------------------------- running
@@ -157,90 +225,107 @@ def run(
     budget: BudgetOption = FULL,
     home: HomeOption = HOME,
     data: DataOption = None,
-    backend: Annotated[BackendOption, typer.Option(help="Ray Tune, or this process.")] = BackendOption.ray,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda; auto takes a GPU if the trial was given one.")] = "auto",
-    jobs: Annotated[int | None, typer.Option(min=1, help="Trials at the same time, at most.", metavar="N")] = None,
-    cpus: Annotated[int | None, typer.Option(min=1, help="CPUs for all trials together.", metavar="N")] = None,
-    trial_gpus: Annotated[
-        float | None, typer.Option(min=0, help="GPUs, or a share of one, per trial in place of the study's.")
-    ] = None,
+    backend: BackendOptionType = BackendOption.ray,
+    address: AddressOption = None,
+    device: DeviceOption = "auto",
+    jobs: JobsOption = None,
+    cpus: CpusOption = None,
+    gpus: GpusOption = None,
+    trial_gpus: TrialGpusOption = None,
+    retries: RetriesOption = 2,
+    max_hours: MaxHoursOption = None,
+    allow_import: AllowImportOption = False,
+    allow_command: AllowCommandOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run what is missing of a study, and report on all of it."""
-    from orchestrator import execution
+    """Run what is missing of a study, and report on all of it.
 
-    loaded = _load(study)
-    place = Home.at(home)
-    with _standard_output_is_ours():
-        outcome = execution.run(
-            loaded,
-            place,
-            execution.Options(
-                budget=_known_budget(loaded, budget),
-                data=_search_path(data),
-                backend=backend.value,
-                device=device,
-                cpus=cpus,
-                at_most=jobs,
-                trial_gpus=trial_gpus,
-            ),
-        )
-    if as_json:
-        _print_json(_outcome_json(outcome))
+    A trial that failed by a fault of its own is left alone; `orchestrate retry` runs it again.
+    """
+    _run(**locals())
+
+
+@app.command()
+def retry(
+    study: StudyArgument,
+    keys: Annotated[
+        list[str] | None, typer.Argument(help="Trials, by the first letters of their keys.", metavar="[KEY]...")
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="All trials of the study that failed.")] = False,
+    budget: BudgetOption = FULL,
+    home: HomeOption = HOME,
+    data: DataOption = None,
+    backend: BackendOptionType = BackendOption.ray,
+    address: AddressOption = None,
+    device: DeviceOption = "auto",
+    jobs: JobsOption = None,
+    cpus: CpusOption = None,
+    gpus: GpusOption = None,
+    trial_gpus: TrialGpusOption = None,
+    retries: RetriesOption = 2,
+    max_hours: MaxHoursOption = None,
+    allow_import: AllowImportOption = False,
+    allow_command: AllowCommandOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run trials again that failed, and nothing else."""
+    options = locals()
+    keys, failed = options.pop("keys"), options.pop("failed")
+    if not keys and not failed:
+        raise refused("nothing was named to be run again: say --failed, or the keys of trials")
+    planned = _plan(study, budget, home, data)
+    unfinished = [trial for trial in planned.unfinished if trial.record is not None]
+    if failed:
+        chosen = {trial.key for trial in unfinished if trial.state == "failed"}
     else:
-        _print_outcome(outcome, place)
-    for trial in outcome.failed:
-        assert trial.record is not None and trial.record.failure is not None
-        print(f"failed: {trial.variant.name}, seed {trial.seed}", file=sys.stderr)
-        print("\n".join(f"  {line}" for line in trial.record.failure.last_lines.splitlines()), file=sys.stderr)
-        print(f"  log: {place.trial(trial.key) / LOG}", file=sys.stderr)
-    if outcome.interrupted:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-    raise typer.Exit(outcome.exit_code)
+        chosen = set[str]()
+    for name in keys or []:
+        found = [trial.key for trial in unfinished if trial.key.startswith(name)]
+        if len(found) != 1:
+            known = ", ".join(trial.key for trial in unfinished) or "none"
+            raise refused(f"'{name}' is {'no' if not found else 'more than one'} trial that failed, which are {known}")
+        chosen.update(found)
+    _run(**options, only=frozenset(chosen))
 
 
 @app.command()
 def status(
-    study: Annotated[Path | None, typer.Argument(help="A study file; without, all trials of the home.")] = None,
+    study: StudyArgument,
     budget: BudgetOption = FULL,
     home: HomeOption = HOME,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what came of a study's trials so far."""
-    place = Home.at(home)
-    held = place.is_held()
-
-    def shown(state: str) -> str:
-        # a driver that was killed could not say so in the record
-        return "interrupted" if state == "running" and not held else state
-
-    if study is None:
-        records = [{**record.model_dump(mode="json"), "status": shown(record.status)} for record in place.records()]
-        if as_json:
-            _print_json({"home": str(place.root), "trials": records})
-            return
-        _print_table(
-            ("key", "study", "variant", "seed", "status"),
-            [[str(record[c]) for c in ("key", "study", "variant", "seed", "status")] for record in records],
-        )
-        return
+    place, shown = _home(home), _state_now(_home(home))
     planned = _plan(study, budget, home, data)
     states = Counter(shown(trial.state) for trial in planned.trials)
     if as_json:
-        _print_json(
-            {
-                "study": planned.study.study,
-                "budget": budget,
-                "trials": [
-                    {**_trial_json(trial), "status": shown(_trial_json(trial)["status"])} for trial in planned.trials
-                ],
-                "counts": dict(states),
-            }
-        )
+        run_ids = read_run_ids(place.index)
+        trials = [trial_json(trial, run_ids, shown) for trial in planned.trials]
+        print_json({"study": planned.study.study, "budget": budget, "trials": trials, "counts": dict(states)})
         return
-    _print_states(planned, shown)
-    print(f"{len(planned.trials)} trials: " + ", ".join(f"{n} {state}" for state, n in states.items()))
+    print_trials(planned, shown)
+    print(counts_line(planned, states))
+
+
+@app.command()
+def runs(
+    study: Annotated[str | None, typer.Option(help="Only trials of the study of this name.", metavar="NAME")] = None,
+    state: Annotated[str | None, typer.Option("--status", help="Only finished, failed, …", metavar="STATUS")] = None,
+    home: HomeOption = HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Show all trials of a home, of whatever study."""
+    place, shown = _home(home), _state_now(_home(home))
+    run_ids = read_run_ids(place.index)
+    found = [record_json(record, run_ids, shown) for record in place.records().values()]
+    found = [one for one in found if study in (None, one["study"]) and state in (None, one["status"])]
+    if as_json:
+        print_json({"home": str(place.root), "trials": found})
+        return
+    columns = ("key", "study", "budget", "variant", "seed", "status", "attempts")
+    print_table(columns, [[str(one[column]) for column in columns] for one in found])
 
 
 @app.command()
@@ -259,12 +344,115 @@ def report(
     if not any(trial.is_finished for trial in planned.trials):
         raise refused(f"no trial of {planned.study.study} has finished under {Home.at(home).root}; run it first")
     with _standard_output_is_ours():
-        files = reporting.write(planned, Home.at(home), out)
+        _, files = reporting.write(planned, Home.at(home), out)
     if as_json:
-        _print_json({name: str(path) for name, path in files.items()})
+        print_json({name: str(path) for name, path in files.items()})
     else:
         for path in files.values():
             print(path)
+
+
+# ---------------------------------------------------------------------------------------------------------------- after
+
+
+@app.command()
+def sync(home: HomeOption = HOME, as_json: JsonOption = False) -> None:
+    """Bring MLflow up to date with all that is in a home: it may have been down while trials ran."""
+    from orchestrator.tracking import sync as bring_up_to_date
+    from orchestrator.trial import now
+
+    place = _existing(home)
+    with _standard_output_is_ours(), place.held():
+        synced = bring_up_to_date(place, now())
+    if as_json:
+        print_json(asdict(synced))
+    elif synced.trouble is None:
+        print(f"{synced.uri}: {synced.trials} trials of {synced.studies} studies are up to date")
+    if synced.trouble is not None:
+        print(f"MLflow at {synced.uri} cannot be written: {synced.trouble}", file=sys.stderr)
+        raise typer.Exit(Exit.TRIAL_FAILED)
+
+
+@app.command()
+def diff(
+    a: Annotated[str, typer.Argument(help="A trial, by the first letters of its key.", metavar="A")],
+    b: Annotated[str, typer.Argument(help="Another.", metavar="B")],
+    home: HomeOption = HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what differs between two trials: settings, seed, data, code, machine, and what came of them."""
+    from orchestrator import difference
+
+    place = _existing(home)
+    found = difference.difference(difference.find(place, a), difference.find(place, b))
+    if as_json:
+        print_json(difference.as_json(found))
+    else:
+        print("\n".join(difference.lines(found)))
+
+
+@app.command()
+def reproduce(
+    key: Annotated[str, typer.Argument(help="A trial, by the first letters of its key.", metavar="KEY")],
+    run_it: Annotated[bool, typer.Option("--run", help="Compute it again, here and now, and compare.")] = False,
+    study: Annotated[
+        Path | None, typer.Option(help="Its study, for a trainable that is not ours.", metavar="FILE")
+    ] = None,
+    home: HomeOption = HOME,
+    data: DataOption = None,
+    device: Annotated[str | None, typer.Option(help="Another than it ran on.", metavar="DEVICE")] = None,
+    allow_import: AllowImportOption = False,
+    allow_command: AllowCommandOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the commands that compute a trial again as it was; with --run do so, and compare every score."""
+    from orchestrator import difference, reproduction
+
+    place = _existing(home)
+    record = difference.find(place, key)
+    if not run_it:
+        lines = reproduction.commands(record, place)
+        print_json({"key": record.key, "commands": lines}) if as_json else print("\n".join(lines))
+        return
+    with _standard_output_is_ours():
+        done = reproduction.run(
+            record,
+            place,
+            _search_path(data),
+            study=None if study is None else _load(study),
+            permissions=Permissions(allow_import, allow_command),
+            device=device,
+        )
+    if as_json:
+        print_json({"key": record.key, "equal": done.equal, "difference": difference.as_json(done.difference)})
+    else:
+        print("\n".join(difference.lines(done.difference)))
+        n_metrics = len(record.metrics)
+        print(f"reproduced: all {n_metrics} metrics are equal" if done.equal else "not reproduced: metrics differ")
+    if not done.equal:
+        raise typer.Exit(Exit.TRIAL_FAILED)
+
+
+@app.command()
+def gc(
+    home: HomeOption = HOME,
+    keep: Annotated[KeepOption, typer.Option(help="Which finished trials keep their checkpoint.")] = KeepOption.best,
+    interrupted: Annotated[
+        bool, typer.Option("--interrupted", help="Also what interrupted trials would go on from.")
+    ] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Clear it; without, only show.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Clear checkpoints that no report needs. Shows what would be cleared, unless told to do it."""
+    from orchestrator import cleaning
+
+    found = cleaning.plan_cleaning(_existing(home), keep.value, interrupted)
+    if apply:
+        found = found.apply()
+    if as_json:
+        print_json(cleaning.as_json(found, apply))
+    else:
+        print("\n".join(cleaning.lines(found, apply)))
 
 
 @app.command()
@@ -275,7 +463,7 @@ def ui(
     """Open the MLflow dashboard of a home, on this machine only. Ctrl-C ends it."""
     from orchestrator.tracking import default_uri
 
-    place = Home.at(home)
+    place = _home(home)
     uri = default_uri(place)
     if uri.startswith(("http://", "https://")):
         print(f"MLflow runs at {uri} (MLFLOW_TRACKING_URI)")
@@ -315,9 +503,9 @@ def data_list(data: DataOption = None, as_json: JsonOption = False) -> None:
     search = _search_path(data)
     found = catalog.listing(search)
     if as_json:
-        _print_json({"search": [str(folder) for folder in search], "data": [asdict(one) for one in found]})
+        print_json({"search": [str(folder) for folder in search], "data": [asdict(one) for one in found]})
         return
-    _print_table(
+    print_table(
         ("name", "ready", "missing", "what"),
         [[one.name, ", ".join(one.ready) or "-", ", ".join(one.missing) or "-", one.description] for one in found],
     )
@@ -332,7 +520,7 @@ def data_check(name: str, data: DataOption = None, as_json: JsonOption = False) 
     with _value_errors_are_refusals():
         checked = catalog.check(name, _search_path(data))
     if as_json:
-        _print_json(asdict(checked))
+        print_json(asdict(checked))
     else:
         for file in checked.files:
             state = "not found" if file.path is None and file.published else "; ".join(file.problems) or "as published"
@@ -353,7 +541,7 @@ def data_get(
     with _value_errors_are_refusals():
         fetched = catalog.get(name, folder)
     if as_json:
-        _print_json({"files": [asdict(one) for one in fetched]})
+        print_json({"files": [asdict(one) for one in fetched]})
     else:
         for one in fetched:
             print(f"{one.path}: {one.state}, verified by {one.verified}")
@@ -375,9 +563,68 @@ def _load(path: Path) -> LoadedStudy:
         raise refused(f"{path}: {error.strerror}") from None
 
 
+def _run(
+    *,
+    study: Path,
+    budget: str,
+    home: Path,
+    data: Path | None,
+    backend: BackendOption,
+    jobs: int | None,
+    allow_import: bool,
+    allow_command: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    from orchestrator import execution
+
+    loaded, place = _load(study), _home(home)
+    with _standard_output_is_ours():
+        outcome = execution.run(
+            loaded,
+            place,
+            execution.Options(
+                budget=_known_budget(loaded, budget),
+                data=_search_path(data),
+                backend=backend.value,
+                at_most=jobs,
+                permissions=Permissions(allow_import, allow_command),
+                **options,
+            ),
+        )
+    if as_json:
+        print_json(outcome_json(outcome, read_run_ids(place.index)))
+    else:
+        print_outcome(outcome, place)
+    complain(outcome, place, str(study))
+    raise typer.Exit(outcome.exit_code)
+
+
+def _home(folder: Path) -> Home:
+    """Raises StudyError for what is there and no folder."""
+    place = Home.at(folder)
+    if place.root.exists() and not place.root.is_dir():
+        raise refused(f"the home {place.root} is a file, wanted a folder; choose another by --home")
+    return place
+
+
+def _existing(folder: Path) -> Home:
+    """Raises StudyError for a home that is not there."""
+    place = _home(folder)
+    if not place.trials.is_dir():
+        raise refused(f"there is no home at {place.root} yet; run a study, or name another by --home")
+    return place
+
+
+def _state_now(home: Home) -> Callable[[str], str]:
+    held = home.is_held()
+    # a driver that was killed could not say so in the record
+    return lambda state: "interrupted" if state == "running" and not held else state
+
+
 def _plan(study: Path, budget: str, home: Path, data: Path | None) -> Plan:
     loaded = _load(study)
-    return plan(loaded, _known_budget(loaded, budget), Home.at(home), _search_path(data))
+    return plan(loaded, _known_budget(loaded, budget), _home(home), _search_path(data))
 
 
 def _known_budget(loaded: LoadedStudy, budget: str) -> str:
@@ -417,76 +664,6 @@ def _standard_output_is_ours() -> Iterator[None]:
         sys.stdout.flush()
         os.dup2(ours, 1)
         os.close(ours)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=1, ensure_ascii=False))
-
-
-def _trial_json(trial: PlannedTrial) -> dict[str, Any]:
-    record = trial.record
-    told: dict[str, Any] = {"key": trial.key, "variant": trial.variant.name, "seed": trial.seed}
-    if record is None:
-        return {**told, "status": "not run", "metrics": {}}
-    told |= {"status": record.status, "metrics": record.metrics, "selected_epoch": record.selected_epoch}
-    told |= {"duration_s": record.duration_s, "attempts": record.attempts}
-    if record.failure is not None:
-        told["failure"] = f"{record.failure.kind}: {record.failure.message}"
-    return told
-
-
-def _outcome_json(outcome: Any) -> dict[str, Any]:
-    planned: Plan = outcome.plan
-    return {
-        "study": planned.study.study,
-        "budget": planned.budget_name,
-        "trials": [_trial_json(trial) for trial in planned.trials],
-        "executed": len(outcome.executed),
-        "cached": outcome.cached,
-        "failed": len(outcome.failed),
-        "interrupted": outcome.interrupted,
-        "report": {name: str(path) for name, path in outcome.files.items()},
-        "tracking": {"uri": outcome.tracking, "trouble": outcome.trouble},
-    }
-
-
-def _print_outcome(outcome: Any, home: Home) -> None:
-    planned: Plan = outcome.plan
-    n_failed = len(outcome.failed)
-    if "table.md" in outcome.files:
-        lines = outcome.files["table.md"].read_text(encoding="utf-8").splitlines()
-        print("\n".join(line for line in lines if line.startswith("|")), end="\n\n")
-    print(f"{planned.study.study}: {len(outcome.executed)} executed, {outcome.cached} cached, {n_failed} failed")
-    for title, name in (("table", "table.tex"), ("", "table.md"), ("figure", "figure.pdf")):
-        if name in outcome.files:
-            print(f"{title:<7} {outcome.files[name]}")
-    print(f"MLflow  {shlex.join(['orchestrate', 'ui', '--home', str(home.root)])}")
-
-
-def _print_states(planned: Plan, shown: Any = str) -> None:
-    metric = f"test/{planned.study.select.metric}"
-    rows = []
-    for trial in planned.trials:
-        score = trial.record.metrics.get(metric) if trial.record is not None else None
-        state = shown(trial.state)
-        rows.append([trial.key, trial.variant.name, str(trial.seed), state, "" if score is None else f"{score:.2f}"])
-    _print_table(("key", "variant", "seed", "state", metric), rows)
-
-
-def _print_table(columns: tuple[str, ...], rows: list[list[str]]) -> None:
-    console = Console()
-    if not console.is_terminal:
-        # for pipes: one line a row, nothing wrapped
-        print("\t".join(columns))
-        for row in rows:
-            print("\t".join(row))
-        return
-    table = Table(box=None)
-    for column in columns:
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*map(Text, row))  # a name may hold what would be markup
-    console.print(table)
 
 
 if __name__ == "__main__":

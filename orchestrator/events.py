@@ -16,6 +16,10 @@ class Listener(Protocol):
 
     def epoch(self, job: Job, epoch: int, metrics: dict[str, float]) -> None: ...
 
+    def retried(self, job: Job, record: TrialRecord, why: str) -> None:
+        """An attempt has failed and another will follow: instead of `ended`."""
+        ...
+
     def ended(self, job: Job, record: TrialRecord) -> None: ...
 
 
@@ -32,6 +36,10 @@ class Listeners:
     def epoch(self, job: Job, epoch: int, metrics: dict[str, float]) -> None:
         for listener in self.listeners:
             listener.epoch(job, epoch, metrics)
+
+    def retried(self, job: Job, record: TrialRecord, why: str) -> None:
+        for listener in self.listeners:
+            listener.retried(job, record, why)
 
     def ended(self, job: Job, record: TrialRecord) -> None:
         for listener in self.listeners:

@@ -36,6 +36,15 @@ _BOUNDS = {
 }
 
 
+class FaultAt(ValueError):
+    """A fault that a validator of a whole part finds in one of its keys, or of its values."""
+
+    def __init__(self, path: Path_, message: str, *, at_key: bool = True) -> None:
+        super().__init__(message)
+        self.path = path
+        self.at_key = at_key
+
+
 @dataclass(frozen=True)
 class Explained:
     """An error at a path of the data that was validated."""
@@ -44,25 +53,30 @@ class Explained:
     message: str
     at_key: bool
     """The key is at fault, not its value."""
+    is_unknown: bool = False
+    """It is a key that there is not, and all else may be right."""
 
 
-def explain(error: Mapping[str, Any], data: Any, model: type[BaseModel]) -> Explained:
-    """One of `ValidationError.errors()` for `data` against `model`."""
+def explain(
+    error: Mapping[str, Any], data: Any, model: type[BaseModel], names: Mapping[str, str] | None = None
+) -> Explained:
+    """One of `ValidationError.errors()` for `data` against `model`; `names` says in words what a pattern wants."""
     kind, given, context = error["type"], error["input"], error.get("ctx", {})
-    path, rest = _place(error["loc"], data)
+    path, rest = _place(error["loc"], data, model)
     if kind == "extra_forbidden":
         known = _names_at(model, error["loc"][:-1])
-        wanted = "" if did_you_mean(path[-1], known) else f", wanted one of {', '.join(sorted(known))}"
-        return Explained(path, f"unknown key '{path[-1]}'{did_you_mean(path[-1], known) or wanted}", True)
+        wanted = "" if did_you_mean(path[-1], known) else f", wanted {_one_of(sorted(known))}"
+        return Explained(
+            path, f"unknown key '{cut(str(path[-1]))}'{did_you_mean(path[-1], known) or wanted}", True, True
+        )
     if kind == "missing":
         return Explained(path, f"the key '{rest[-1] if rest else error['loc'][-1]}' is missing", True)
     if kind == "union_tag_invalid":
         field = context["discriminator"].strip("'")
         known = [tag.strip().strip("'") for tag in context["expected_tags"].split(",")]
-        tag = context["tag"]
-        return Explained(
-            (*path, field), f"unknown {field} '{tag}', wanted {_one_of(known)}{did_you_mean(tag, known)}", False
-        )
+        tag = given[field] if isinstance(given, Mapping) else context["tag"]
+        found = f"unknown {field} {shown(tag)}" if isinstance(tag, str) else f"found {shown(tag)}"
+        return Explained((*path, field), f"{found}, wanted {_one_of(known)}{did_you_mean(tag, known)}", False)
     if kind == "union_tag_not_found":
         field = context["discriminator"].strip("'")
         if not isinstance(given, Mapping):
@@ -78,11 +92,14 @@ def explain(error: Mapping[str, Any], data: Any, model: type[BaseModel]) -> Expl
         bound, words = _BOUNDS[kind]
         return Explained(path, f"found {shown(given)}, wanted {words} {context[bound]}", False)
     if kind == "string_pattern_mismatch":
-        return Explained(path, f"found {shown(given)}, wanted a name that matches {context['pattern']}", False)
+        wanted = (names or {}).get(context["pattern"], f"text that matches {context['pattern']}")
+        return Explained(path, f"found {shown(given)}, wanted {wanted}", False)
     if kind in ("string_too_short", "too_short"):
         return Explained(path, f"found {shown(given)}, wanted something that is not empty", False)
     if kind == "value_error":
-        return Explained(path, str(context["error"]), False)
+        fault = context["error"]
+        at_key = isinstance(fault, FaultAt) and fault.at_key
+        return Explained((*path, *getattr(fault, "path", ())), str(fault), at_key)
     return Explained(path, f"found {shown(given)}: {error['msg']}", False)
 
 
@@ -100,7 +117,18 @@ def shown(value: Any) -> str:
         text = f"a list ({', '.join(map(shown, value[:4]))})" if value else "an empty list"
     else:
         text = repr(value)
+    return cut(text)
+
+
+def cut(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a message, cut to what a person reads."""
+    names = list(names)
+    more = [f"… ({len(names)} in all)"] if len(names) > 12 else []
+    return ", ".join([*names[:12], *more])
 
 
 def _one_of(names: Iterable[str]) -> str:
@@ -108,15 +136,19 @@ def _one_of(names: Iterable[str]) -> str:
     return names[0] if len(names) == 1 else f"one of {', '.join(names)}"
 
 
-def _place(loc: tuple[str | int, ...], data: Any) -> tuple[Path_, tuple[str | int, ...]]:
+def _place(loc: tuple[str | int, ...], data: Any, model: type[BaseModel]) -> tuple[Path_, tuple[str | int, ...]]:
     """The part of a `loc` that exists in the data, and what is left of it.
 
-    A `loc` also holds the tags of unions, which are no keys: a part that is not found is skipped, and only a key that
-    is missing altogether is left at the end.
+    A `loc` also holds the tags of unions, which are no keys, even where a key has the same name. A part that is not
+    found is skipped, and only a key that is missing altogether is left at the end.
     """
     path: list[str | int] = []
     rest: list[str | int] = []
+    found = _members(model)
     for part in loc:
+        found, is_tag = _step(found, part)
+        if is_tag:
+            continue
         if isinstance(data, Mapping) and part in data:
             data = data[part]
         elif isinstance(data, list | tuple) and isinstance(part, int) and part < len(data):
@@ -150,10 +182,17 @@ def _tags_at(model: type[BaseModel], loc: Iterable[str | int], field: str) -> li
 def _types_at(model: type[BaseModel], loc: Iterable[str | int]) -> list[Any]:
     found = _members(model)
     for part in loc:
-        inner = [deeper for kind in found for deeper in _inside(kind, part)]
-        # a part that leads nowhere is the tag of a union: it chooses among what is found already
-        found = inner or [kind for kind in found if _has_tag(kind, part)] or found
+        found, _ = _step(found, part)
     return found
+
+
+def _step(found: list[Any], part: str | int) -> tuple[list[Any], bool]:
+    """The types one part of a `loc` further, and whether that part is the tag of a union."""
+    chosen = [kind for kind in found if _has_tag(kind, part)]
+    if chosen and sum(_is_model(kind) for kind in found) > 1:
+        return chosen, True
+    # a tag that stands in no field, as a function tells the union apart, leads nowhere and changes nothing
+    return [deeper for kind in found for deeper in _inside(kind, part)] or found, False
 
 
 def _members(annotation: Any) -> list[Any]:
@@ -175,10 +214,12 @@ def _inside(kind: Any, part: str | int) -> list[Any]:
     return []
 
 
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
 def _has_tag(kind: Any, tag: str | int) -> bool:
-    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-        return False
-    return any(
+    return _is_model(kind) and any(
         get_origin(field.annotation) is Literal and tag in get_args(field.annotation)
         for name, field in kind.model_fields.items()
         if name in ("kind", "name")

@@ -3,17 +3,16 @@
     key = SHA-256 of canonical JSON of  resolved settings · seed · digest of the data · code epoch of the model
 
 The settings are resolved and typed before they are hashed: defaults spelled out or left out give one key, a default
-that changes gives another. Canonical JSON writes `1`, `1.0` and `true` differently.
+that changes gives another. Canonical JSON writes `1`, `1.0` and `true` differently. For a trainable that is not ours
+its name belongs to the key as well (`Trainable.identity`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import model
-from model.settings import ExperimentSettings
 
 KEY_LENGTH = 16
 """Hex digits. Two of a million trials share a key with a chance of 3 in 100 million."""
@@ -24,17 +23,9 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
-def trial_key(settings: ExperimentSettings, seed: int, data_digest: str) -> str:
-    """The key of one trial."""
-    return keys(settings, [seed], data_digest)[0]
-
-
-def keys(settings: ExperimentSettings, seeds: list[int], data_digest: str) -> list[str]:
-    """The keys of one variant's trials: settings are written once for all seeds."""
-    written = canonical(settings.model_dump(mode="json"))
-    return [
-        hashlib.sha256(
-            canonical({"settings": written, "seed": seed, "data": data_digest, "code": model.CODE_EPOCH}).encode()
-        ).hexdigest()[:KEY_LENGTH]
-        for seed in seeds
-    ]
+def keys(written: str, seeds: Sequence[int], data_digest: str, trainable: Mapping[str, Any]) -> list[str]:
+    """The keys of one variant's trials; `written` is its settings in canonical JSON, once for all seeds."""
+    rest = {"settings": written, "data": data_digest, **trainable}
+    # canonical JSON sorts its keys, and `seed` is put into its place among them
+    before, after = canonical({**rest, "seed": 0}).split('"seed":0')
+    return [hashlib.sha256(f'{before}"seed":{seed}{after}'.encode()).hexdigest()[:KEY_LENGTH] for seed in seeds]

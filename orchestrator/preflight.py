@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator import provenance
-from orchestrator.errors import Problem, StudyError
+from orchestrator.errors import Problem
 from orchestrator.plan import Plan
 from orchestrator.positions import Path_
 from orchestrator.schema import Resources
+from orchestrator.trainables import Permissions
 
 
 @dataclass(frozen=True)
@@ -19,45 +20,50 @@ class Machine:
     gpus: float
 
     @classmethod
-    def here(cls, cpus: int | None = None) -> Machine:
-        return cls(cpus or provenance.cores(), float(len(provenance.gpus())))
+    def here(cls, cpus: int | None = None, gpus: int | None = None) -> Machine:
+        """The machine, or what was declared of it."""
+        return cls(cpus or provenance.cores(), float(len(provenance.gpus()) if gpus is None else gpus))
 
 
-def check(plan: Plan, resources: Resources, machine: Machine) -> None:
-    """Raises StudyError with all that keeps the missing trials from being run: resources, encoders."""
-    problems = [*_resources(plan, resources, machine), *_encoders(plan)]
-    if problems and plan.missing:
-        raise StudyError(problems)
+def check(plan: Plan, resources: Resources, machine: Machine | None, permissions: Permissions) -> list[Problem]:
+    """All that keeps the trials of a plan from being run. `machine` is `None` for a cluster, which is asked once it is
+    there."""
+    problems = [*_permission(plan, permissions), *_faults(plan)]
+    return problems if machine is None else [*problems, *resource_problems(plan, resources, machine)]
 
 
-def _resources(plan: Plan, resources: Resources, machine: Machine) -> list[Problem]:
-    # a request that cannot be met would wait for ever
+def resource_problems(plan: Plan, resources: Resources, machine: Machine) -> list[Problem]:
+    """What a trial asks for and no machine has: such a request would wait for ever."""
     place: Path_ = ("resources",) if plan.budget.resources is None else ("budgets", plan.budget_name, "resources")
     problem = plan.loaded.positions.problem
     problems = []
     if resources.cpus > machine.cpus:
-        message = f"a trial wants {resources.cpus} CPUs, this run has {machine.cpus}; want fewer, or set --cpus"
-        problems.append(problem((*place, "cpus"), message))
-    if resources.gpus > machine.gpus:
         message = (
-            f"a trial wants {resources.gpus:g} GPUs, this machine has {machine.gpus:g}; set `gpus: 0`, say "
+            f"a trial wants {counted(resources.cpus, 'CPU')}, this run has {machine.cpus}; want fewer, or set --cpus"
+        )
+        problems.append(problem((*place, "cpus"), message))
+    if resources.most_gpus > machine.gpus:
+        message = (
+            f"a trial wants {counted(resources.most_gpus, 'GPU')}, this run has {machine.gpus:g}; set `gpus: 0`, say "
             f"--trial-gpus 0, or choose another of the budgets {', '.join(plan.study.budget_names)}"
         )
         problems.append(problem((*place, "gpus"), message))
     return problems
 
 
-def _encoders(plan: Plan) -> list[Problem]:
-    from model import embedded
+def counted(number: float, what: str) -> str:
+    return f"{number:g} {what}{'s' if number > 1 else ''}"
 
-    problems = []
-    checked: dict[str, str | None] = {}
+
+def _permission(plan: Plan, permissions: Permissions) -> list[Problem]:
+    message = plan.trainable.refusal(permissions)
+    return [] if message is None else [plan.loaded.positions.problem(("trainable",), message)]
+
+
+def _faults(plan: Plan) -> list[Problem]:
+    problems: dict[tuple[Path_, str], Problem] = {}
     for variant in plan.variants:
-        name = variant.settings.model.encoder.name
-        if name not in checked:
-            checked[name] = embedded.check(name)
-        message = checked[name]
-        if message is not None:
-            place, _ = variant.resolved.origin(("model", "encoder", "name"))
-            problems.append(plan.loaded.positions.problem(place or variant.place, message))
-    return problems
+        for path, message in plan.trainable.faults(variant.settings):
+            place = ("trainable",) if path is None else variant.resolved.origin(path)[0] or variant.place
+            problems.setdefault((place, message), plan.loaded.positions.problem(place, message))
+    return list(problems.values())

@@ -16,12 +16,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.events import Listener
 from orchestrator.plan import Plan
 from orchestrator.store import TrialRecord
 from orchestrator.trial import Job
 
-_STYLES = {"running": "cyan", "finished": "green", "failed": "red", "interrupted": "yellow"}
+_STYLES = {"running": "cyan", "finished": "green", "failed": "red", "interrupted": "yellow", "pruned": "yellow"}
 
 
 @dataclass
@@ -38,35 +37,38 @@ class _Row:
 class _Counts:
     """How far the study is, for the head of the table and the front of each line."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.total = len(plan.missing)
-        self.cached = len(plan.trials) - self.total
+    def __init__(self, plan: Plan, total: int) -> None:
+        self.total = total
+        self.cached = sum(trial.is_finished for trial in plan.trials)
         self.ended = 0
 
 
 class Lines:
     """One line for every event, for logs and pipes."""
 
-    def __init__(self, plan: Plan, console: Console) -> None:
-        self.counts = _Counts(plan)
-        self.metric = f"dev/{plan.study.select.metric}"
+    def __init__(self, plan: Plan, total: int, console: Console) -> None:
+        self.counts = _Counts(plan, total)
+        self.metric = plan.study.select.full_name
         self.console = console
 
     def started(self, job: Job) -> None:
-        self._say(f"started   {job.variant}, seed {job.seed}")
+        self.say(f"started   {job.variant}, seed {job.seed}")
 
     def epoch(self, job: Job, epoch: int, metrics: dict[str, float]) -> None:
         score = metrics.get(self.metric)
         shown = "" if score is None else f": {self.metric} {score:.2f}"
-        self._say(f"epoch {epoch:<3} {job.variant}, seed {job.seed}{shown}")
+        self.say(f"epoch {epoch:<3} {job.variant}, seed {job.seed}{shown}")
 
     def ended(self, job: Job, record: TrialRecord) -> None:
         self.counts.ended += 1
-        test = record.metrics.get(self.metric.replace("dev/", "test/"))
+        test = record.metrics.get(f"test/{self.metric.partition('/')[2]}")
         score = "" if test is None else f": test/{self.metric.partition('/')[2]} {test:.2f}"
-        self._say(f"{record.status:<9} {job.variant}, seed {job.seed}{score} ({record.duration_s:.0f} s)")
+        self.say(f"{record.status:<9} {job.variant}, seed {job.seed}{score} ({record.duration_s:.0f} s)")
 
-    def _say(self, text: str) -> None:
+    def retried(self, job: Job, record: TrialRecord, why: str) -> None:
+        self.say(f"again     {job.variant}, seed {job.seed} ({why})")
+
+    def say(self, text: str) -> None:
         front = f"[{self.counts.ended}/{self.counts.total}]"
         self.console.print(f"{front} {text}", markup=False, highlight=False, soft_wrap=True)
 
@@ -76,10 +78,10 @@ class LiveTable:
 
     SHOWN = 12
 
-    def __init__(self, plan: Plan, console: Console) -> None:
+    def __init__(self, plan: Plan, total: int, console: Console) -> None:
         self.plan = plan
-        self.counts = _Counts(plan)
-        self.metric = f"dev/{plan.study.select.metric}"
+        self.counts = _Counts(plan, total)
+        self.metric = plan.study.select.full_name
         self.rows: dict[str, _Row] = {}
         self.live = Live(self.table(), console=console, refresh_per_second=2, get_renderable=self.table)
 
@@ -95,6 +97,14 @@ class LiveTable:
         row = self.rows[job.key]
         row.state, row.seconds = record.status, record.duration_s
         row.score = record.metrics.get(self.metric, row.score)
+
+    def retried(self, job: Job, record: TrialRecord, why: str) -> None:
+        self.rows.pop(job.key, None)
+        self.say(f"again: {job.variant}, seed {job.seed} ({why})")
+
+    def say(self, text: str) -> None:
+        """Above the table."""
+        self.live.console.print(text, markup=False, highlight=False)
 
     def table(self) -> Table:
         counts = self.counts
@@ -120,12 +130,12 @@ class LiveTable:
 
 
 @contextmanager
-def shown(plan: Plan) -> Iterator[Listener]:
-    """A listener that shows the study on standard error for as long as the block lasts."""
+def shown(plan: Plan, total: int) -> Iterator[Lines | LiveTable]:
+    """A listener that shows the study on standard error while the block lasts; `total` trials are to be run."""
     console = Console(file=sys.stderr, stderr=True)
     if not console.is_terminal:
-        yield Lines(plan, console)
+        yield Lines(plan, total, console)
         return
-    table = LiveTable(plan, console)
+    table = LiveTable(plan, total, console)
     with table.live:
         yield table

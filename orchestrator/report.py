@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from model.data import catalog
 from orchestrator import provenance
+from orchestrator.errors import refused
 from orchestrator.plan import Plan, PlannedTrial
-from orchestrator.schema import FULL
+from orchestrator.schema import FULL, RESERVED
 from orchestrator.store import Home, read_history
 from reports.records import EpochScores, StudyResults, TrialResult
 from reports.records import Variant as ReportVariant
@@ -18,14 +18,13 @@ from reports.records import Variant as ReportVariant
 def results(plan: Plan, home: Home) -> StudyResults:
     """The study with the trials that it has so far. The records alone decide, so the same records give the same."""
     study = plan.study
-    selected_on_test = any(catalog.selects_on_test(variant.settings.data) for variant in plan.variants)
+    selected_on_test = any(plan.trainable.selects_on_test(variant.settings) for variant in plan.variants)
     trials = [_trial(trial, home) for trial in plan.trials if trial.record is not None]
     return StudyResults(
         study=study.study,
         question=study.question,
         budget=plan.budget_name,
         budget_note=None if plan.budget_name == FULL else plan.budget.note,
-        # a protocol that has no dev documents of its own is told under the table
         select_metric=f"{'test' if selected_on_test else study.select.on}/{study.select.metric}",
         seeds=plan.seeds,
         variants=tuple(ReportVariant(v.name, v.label, v.factors) for v in plan.variants),
@@ -37,11 +36,26 @@ def results(plan: Plan, home: Home) -> StudyResults:
     )
 
 
-def write(plan: Plan, home: Home, folder: Path | None = None) -> dict[str, Path]:
-    """The report's files: name → path."""
+def write(plan: Plan, home: Home, folder: Path | None = None) -> tuple[StudyResults, dict[str, Path]]:
+    """What the report is made of, and its files: name → path."""
     from reports.build import build  # here, as it loads pandas and matplotlib
 
-    return build(results(plan, home), folder or home.report(plan.study.study, plan.budget_name))
+    made = results(plan, home)
+    return made, build(made, folder or home.report(plan.study.study, plan.budget_name))
+
+
+def reports_in(home: Home) -> Iterator[tuple[StudyResults, dict[str, Path]]]:
+    """The reports that a home has, each with its files. Raises StudyError for one that cannot be read."""
+    found = [*home.root.glob("*/report/record.json"), *home.root.glob("*/*/report/record.json")]
+    for path in sorted(path for path in found if path.relative_to(home.root).parts[0] not in RESERVED):
+        try:
+            results = StudyResults.from_json(path.read_text(encoding="utf-8"))
+        except (ValueError, OSError) as error:
+            raise refused(
+                f"{path} cannot be read ({str(error).splitlines()[0]}), so what it reports on is not known; write it "
+                f"again by `orchestrate report`, or move its folder away"
+            ) from None
+        yield results, {file.name: file for file in sorted(path.parent.iterdir()) if file.is_file()}
 
 
 def _trial(trial: PlannedTrial, home: Home) -> TrialResult:
@@ -56,10 +70,11 @@ def _trial(trial: PlannedTrial, home: Home) -> TrialResult:
         variant=trial.variant.name,
         seed=trial.seed,
         # a driver that was killed could not say so in the record
-        status="interrupted" if record.status == "running" else record.status,
+        status=record.status if record.status in ("finished", "failed") else "interrupted",
         metrics=record.metrics if record.status == "finished" else {},
         selected_epoch=record.selected_epoch,
         history=history,
+        reading=record.facts.get("reading_at_selected_epoch"),
         duration_s=record.duration_s,
         settings=record.settings,
     )
@@ -76,10 +91,7 @@ def _provenance(plan: Plan) -> dict[str, Any]:
     seconds = sum(trial.record.duration_s for trial in finished if trial.record is not None)
     return {
         "commit": _all(provenance.version_of_code(origin) for origin in origins),
-        "data": {
-            name: _all(t.data_digest for t in plan.trials if t.variant.settings.data.name == name)
-            for name in dict.fromkeys(trial.variant.settings.data.name for trial in plan.trials)
-        },
+        "data": {name: _all(digests) for name, digests in _data(plan).items()},
         "command": _all(" ".join(origin.get("command", ())) for origin in origins),
         "hardware": _all(_hardware(origin.get("hardware", {})) for origin in origins),
         "packages": _all(
@@ -87,6 +99,15 @@ def _provenance(plan: Plan) -> dict[str, Any]:
         ),
         "trials": f"{len(finished)} finished of {len(plan.trials)}, {seconds / 3600:.2f} trial hours",
     }
+
+
+def _data(plan: Plan) -> dict[str, list[str]]:
+    """Name of each data set → the digests that trials read of it."""
+    digests: dict[str, list[str]] = {}
+    for trial in plan.trials:
+        for name in plan.trainable.data_names(trial.variant.settings):
+            digests.setdefault(name, []).append(trial.data_digest)
+    return digests
 
 
 def _all(values: Iterable[str]) -> str:

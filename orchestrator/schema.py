@@ -7,15 +7,25 @@ A study names settings over the model's defaults, and what varies:
     variants    named differences from the baseline
     grid        crossed factors: baseline, ablations and variants are repeated at every point of the grid; without
                 any of them the points themselves are the variants
+    zip         factors that move together: one more factor of the grid, whose n-th level sets the n-th value of each
+    when        a factor of the grid, or an ablation, counts only where a condition on the other settings holds
+    exclude     points that are left out
 
 Layers, from below: defaults, `settings`, `baseline.settings`, the grid's levels, the ablation or variant, the budget,
 what the budget says of the grid's levels.
+
+A study with `search` looks for good settings instead: it compares nothing, and has none of the above.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import itertools
+import math
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,6 +36,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    FiniteFloat,
     PositiveInt,
     Tag,
     ValidationError,
@@ -36,19 +47,41 @@ from pydantic import (
 
 from model.settings import ExperimentSettings
 from orchestrator.errors import Problem, StudyError, did_you_mean
-from orchestrator.explain import explain, shown
-from orchestrator.positions import Positions, read_yaml
+from orchestrator.explain import Explained, FaultAt, explain, shown
+from orchestrator.positions import Path_, Positions, read_yaml
 from reports.settings import FACTOR, ComparisonSettings, Published, ReportSettings
+from reports.settings import METRIC as REPORTED_METRIC
 
 FULL = "full"
 """The budget of the whole protocol, which every study has."""
 
-RESERVED = ("cache", "mlartifacts", "mlflow.db", "scheduling", "trials")
+PILOT = "pilot"
+"""The budget under which a part of a trial is trained to tell what it will cost."""
+
+RESERVED = ("cache", "mlartifacts", "mlflow.db", "patches", "runs.db", "trials")
 """Names in the home that are no study's."""
 
-NAME = r"^[a-z0-9][a-z0-9_-]*$"
+MOST_TRIALS = 1_000_000
+"""More are a slip of the pen: a list too many in `grid`, a zero too many in `seeds`."""
+
+NAME = r"^[a-z0-9][a-z0-9_-]{0,99}$"
+METRIC = r"^[a-z][A-Za-z0-9_.-]*$"
+FILE_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
+FUNCTION = r"^[A-Za-z_][A-Za-z0-9_.-]*(:[A-Za-z_][A-Za-z0-9_]*)?$"
+PATTERNS = {
+    NAME: "a name of at most 100 small letters, digits, - and _",
+    METRIC: "a metric without its split, such as relation_f1",
+    REPORTED_METRIC: "a metric with its split, such as test/relation_f1",
+    FILE_NAME: "the name of a file in the trial's folder",
+    FUNCTION: "`module:function`, or the name under which an installed package has registered one",
+    FACTOR: "a name of small letters, digits and _, or several of them with dots between",
+}
+"""What the patterns of names want, in words."""
 _OVERRIDES = {"$comment": "overrides"}
 """Stands for a reference to the settings' own schema until `json_schema` puts it in."""
+
+MOST_SEED = 2**63 - 1
+"""The greatest that torch, numpy and a database take alike."""
 
 Words = Annotated[str, Field(min_length=1)]
 Overrides = Annotated[dict[str, Any], WithJsonSchema(_OVERRIDES)]
@@ -59,14 +92,21 @@ def _seeds(given: Any) -> Any:
     if isinstance(given, int) and not isinstance(given, bool):
         if given < 1:
             raise ValueError(f"found {given}, wanted at least 1 (seeds are then 1, 2, …) or a list of seeds")
+        if given > MOST_TRIALS:
+            raise ValueError(
+                f"found {given} seeds, wanted at most {MOST_TRIALS:,}; for a seed of its own, a list of it"
+            )
         return tuple(range(1, given + 1))
-    if (
-        not isinstance(given, list | tuple)
-        or not given
-        or any(type(seed) is not int or seed < 0 for seed in given)
-        or len(set(given)) != len(given)
-    ):
-        raise ValueError(f"found {shown(given)}, wanted a number of seeds or a list of different whole numbers from 0")
+    wanted = "wanted a number of seeds or a list of different whole numbers"
+    if not isinstance(given, list | tuple) or not given:
+        raise ValueError(f"found {shown(given)}, {wanted}")
+    for index, seed in enumerate(given):
+        if type(seed) is not int:
+            raise FaultAt((index,), f"found {shown(seed)}, {wanted}")
+        if not 0 <= seed <= MOST_SEED:
+            raise FaultAt((index,), f"found {seed}, wanted a seed from 0 to {MOST_SEED:,}")
+        if seed in given[:index]:
+            raise FaultAt((index,), f"found {seed} a second time, {wanted}")
     return tuple(given)
 
 
@@ -76,8 +116,13 @@ Seeds = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "integer", "minimum": 1},
-                {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True},
+                {"type": "integer", "minimum": 1, "maximum": MOST_TRIALS},
+                {
+                    "type": "array",
+                    "items": {"type": "integer", "minimum": 0, "maximum": MOST_SEED},
+                    "minItems": 1,
+                    "uniqueItems": True,
+                },
             ]
         }
     ),
@@ -87,6 +132,8 @@ Seeds = Annotated[
 def _levels(given: Any) -> Any:
     if not isinstance(given, list | dict) or not given:
         raise ValueError(f"found {shown(given)}, wanted a list of values, or a mapping from labels to values")
+    if "" in given and isinstance(given, dict):
+        raise FaultAt(("",), "found a label of no letters, wanted a name for the variant")
     return given
 
 
@@ -95,8 +142,10 @@ def _grid_levels(given: Any) -> Any:
         raise ValueError(f"found {shown(given)}, wanted a list of values, or a mapping from labels to settings")
     if isinstance(given, dict):
         for label, overrides in given.items():
+            if not label:
+                raise FaultAt((label,), "found a label of no letters, wanted a name for the level")
             if not isinstance(overrides, dict):
-                raise ValueError(f"level '{label}' is {shown(overrides)}, wanted a mapping of settings")
+                raise FaultAt((label,), f"found {shown(overrides)}, wanted a mapping of settings", at_key=False)
     return given
 
 
@@ -110,6 +159,9 @@ GridLevels = Annotated[
     WithJsonSchema({"anyOf": [_LIST, {"type": "object", "minProperties": 1, "additionalProperties": _OVERRIDES}]}),
 ]
 Factor = Annotated[str, Field(pattern=FACTOR)]
+ZipLevels = Annotated[tuple[Any, ...], Field(strict=False, min_length=2)]
+Condition = Annotated[dict[Factor, Any], Field(min_length=1)]
+"""Factor or setting → a value, or a list of values of which it has one; all of them hold."""
 
 
 class Part(BaseModel):
@@ -134,20 +186,49 @@ class NamedVariant(Part):
     settings: Overrides = {}
 
 
+MEASURED = "measured"
+"""Instead of a number of GPUs: the peak memory of a variant's first trial tells how many of it share one."""
+
+
+def _gpus(given: Any) -> Any:
+    if given == MEASURED:
+        return given
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise ValueError(f"found {shown(given)}, wanted a number, or '{MEASURED}'{did_you_mean(given, [MEASURED])}")
+    if not math.isfinite(given) or given < 0:
+        raise ValueError(f"found {given}, wanted a number of at least 0")
+    if given > 1 and given != int(given):
+        raise ValueError(f"found {given}, wanted whole GPUs or a share of one (at most 1): no trial is put on 1½")
+    return float(given)
+
+
+Gpus = Annotated[
+    float | Literal["measured"],
+    BeforeValidator(_gpus),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0, "maximum": 1},
+                {"type": "integer", "minimum": 0},
+                {"const": MEASURED},
+            ]
+        }
+    ),
+]
+
+
 class Resources(Part):
     """What one trial occupies while it runs. Cannot change a score, so it is in no trial's identity."""
 
     cpus: PositiveInt = 1
     """Also the threads of a trial."""
-    gpus: Annotated[float, Field(ge=0)] = 0.0
-    """Whole GPUs, or a share of one."""
+    gpus: Gpus = 0.0
+    """Whole GPUs, a share of one, or `measured`."""
 
-    @field_validator("gpus")
-    @classmethod
-    def _whole_or_a_share(cls, gpus: float) -> float:
-        if gpus > 1 and gpus != int(gpus):
-            raise ValueError(f"found {gpus}, wanted whole GPUs or a share of one (at most 1): no trial is put on 1½")
-        return gpus
+    @property
+    def most_gpus(self) -> float:
+        """As many as a trial may be given: one that is measured, or that ran out of memory, has a GPU to itself."""
+        return 1.0 if self.gpus == MEASURED else float(self.gpus)
 
 
 class Budget(Part):
@@ -163,11 +244,170 @@ class Budget(Part):
 
 
 class Select(Part):
-    """How the epoch of a trial is selected, on dev."""
+    """How the epoch of a trial is selected, and the best of several seeds."""
 
-    metric: Literal["relation_strict_f1"] = "relation_strict_f1"
-    """The one by which `model.training.loop` keeps its best checkpoint."""
-    on: Literal["dev"] = "dev"
+    metric: Annotated[str, Field(pattern=METRIC)] = "relation_strict_f1"
+    """Without its split; for our models an F1."""
+    on: Literal["dev", "test"] = "dev"
+    """`test` is optimistic, and there only to repeat a protocol that was published so."""
+    allow_test: bool = False
+    """Has to be said for `on: test`, which every table then tells."""
+
+    @model_validator(mode="after")
+    def _test_is_said_twice(self) -> Select:
+        if self.on == "test" and not self.allow_test:
+            raise FaultAt(
+                ("on",),
+                "found `on: test`, which gives scores that are too good, wanted `on: dev`; to repeat a protocol that "
+                "was published so, say `allow_test: true` beside it",
+            )
+        return self
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.on}/{self.metric}"
+
+
+class ModelTrainable(Part):
+    """Our models."""
+
+    kind: Literal["model"] = "model"
+
+
+Inputs = Annotated[tuple[Words, ...], Field(strict=False)]
+
+
+class FunctionTrainable(Part):
+    """A function of an installed package; see `orchestrator.trainables.function`."""
+
+    kind: Literal["function"]
+    function: Annotated[str, Field(pattern=FUNCTION)]
+    """`module:function`, or the name under which its package has registered it."""
+    inputs: Inputs = ()
+    """Files and folders, from this file's folder, whose content decides the scores."""
+    code_epoch: Annotated[int, Field(ge=0)] = 1
+    """Raise it when the same settings, seed and inputs give other scores than before."""
+
+
+class CommandTrainable(Part):
+    """A command of the shell; see `orchestrator.trainables.command`."""
+
+    kind: Literal["command"]
+    command: Words
+    """Its words, with `{settings}` by their dotted paths, `{seed}`, `{folder}`, `{settings_file}`, `{device}`."""
+    metrics_file: Annotated[str, Field(pattern=FILE_NAME)] = "metrics.json"
+    """What it leaves in its folder."""
+    progress_file: Annotated[str, Field(pattern=FILE_NAME)] = "progress.jsonl"
+    inputs: Inputs = ()
+    """Files and folders, from this file's folder, whose content decides the scores."""
+    code_epoch: Annotated[int, Field(ge=0)] = 1
+    """Raise it when the same settings, seed and inputs give other scores than before."""
+
+    @field_validator("command")
+    @classmethod
+    def _has_words(cls, command: str) -> str:
+        try:
+            words = shlex.split(command)
+        except ValueError as error:
+            raise ValueError(f"found {shown(command)}, which is no command: {error}") from None
+        if not words:
+            raise ValueError(f"found {shown(command)}, wanted a command")
+        return command
+
+
+TrainableSettings = Annotated[ModelTrainable | FunctionTrainable | CommandTrainable, Field(discriminator="kind")]
+
+
+class UniformSpace(Part):
+    """A number between two others, all equally likely."""
+
+    kind: Literal["uniform"]
+    low: FiniteFloat
+    high: FiniteFloat
+    log: bool = False
+    """All orders of magnitude equally likely."""
+
+    @model_validator(mode="after")
+    def _rises(self) -> UniformSpace:
+        _check_range(self.low, self.high, self.log)
+        return self
+
+
+class IntegerSpace(Part):
+    """A whole number between two others, both included."""
+
+    kind: Literal["integer"]
+    low: int
+    high: int
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _rises(self) -> IntegerSpace:
+        _check_range(self.low, self.high, self.log)
+        return self
+
+
+class ChoiceSpace(Part):
+    """One of several values."""
+
+    kind: Literal["choice"]
+    values: Annotated[tuple[Any, ...], Field(strict=False, min_length=1)]
+
+
+def _check_range(low: float, high: float, log: bool) -> None:
+    if not low < high:
+        raise ValueError(f"found a range from {low} to {high}, wanted `low` below `high`")
+    if log and low <= 0:
+        raise ValueError(f"found `log` with a range from {low}, wanted `low` above 0")
+
+
+Space = Annotated[UniformSpace | IntegerSpace | ChoiceSpace, Field(discriminator="kind")]
+
+
+class Asha(Part):
+    """Asynchronous successive halving: of the trials that reach an epoch, only the best go on.
+
+    Source: Li et al., "A System for Massively Parallel Hyperparameter Tuning", 2020.
+    """
+
+    kind: Literal["asha"]
+    grace_epochs: PositiveInt = 1
+    """No trial is pruned before this epoch."""
+    reduction_factor: Annotated[int, Field(ge=2)] = 3
+    """One of so many goes on."""
+
+
+class Search(Part):
+    """Tuning: settings are drawn, the best on dev is told. Its trials enter no comparison."""
+
+    space: Annotated[dict[Factor, Space], Field(min_length=1)]
+    """What is drawn, by dotted path."""
+    trials: Annotated[int, Field(gt=0, le=MOST_TRIALS)]
+    """How many settings are tried."""
+    algorithm: Literal["tpe", "random"] = "tpe"
+    """`tpe`: Optuna's tree-structured Parzen estimator."""
+    seed: Annotated[int, Field(ge=0)] = 1
+    """Of the draws; a trial's own is the study's."""
+    pruning: Asha | None = None
+    """`None`: every trial is trained to its end."""
+
+
+SECTIONS = ("trainable", "settings", "ablate", "grid", "zip", "when", "exclude", "variants", "select", "budgets",
+            "resources", "published", "report")  # fmt: skip
+"""Keys of a study whose value may be left out, as YAML does where nothing stands below a key."""
+
+
+def _own_metrics(study: dict[str, Any]) -> dict[str, Any]:
+    """A study of a trainable that is not ours reports what it selects by, unless it names other metrics."""
+    trainable, select, report = (study.get(name) or {} for name in ("trainable", "select", "report"))
+    if not all(isinstance(part, dict) for part in (trainable, select, report)):
+        return study
+    metric = select.get("metric")
+    if trainable.get("kind", "model") == "model" or not isinstance(metric, str) or not re.match(METRIC, metric):
+        return study
+    by_dataset = report.get("kind") == "by_dataset"
+    shown = {"metric": f"test/{metric}"} if by_dataset else {"metrics": [f"test/{metric}"]}
+    return {**study, "report": {"kind": "comparison", **shown, **report}}
 
 
 def _baseline_form(given: Any) -> str:
@@ -183,6 +423,8 @@ class Study(Part):
     question: Words
     """What the study answers; the first sentence under its table."""
     description: Words | None = None
+    trainable: TrainableSettings = ModelTrainable()
+    """What is trained; without, our models."""
     settings: Overrides = {}
     """Settings of every trial, over the model's defaults."""
     baseline: (
@@ -192,7 +434,11 @@ class Study(Part):
     """A variant defined here, or the name of one that `variants` or `grid` make."""
     ablate: dict[Factor, Levels] = {}
     grid: dict[Factor, GridLevels] = {}
+    zip: dict[Factor, ZipLevels] = {}
+    when: dict[Factor, Condition] = {}
+    exclude: Annotated[tuple[Condition, ...], Field(strict=False)] = ()
     variants: dict[Words, NamedVariant] = {}
+    search: Search | None = None
     seeds: Seeds
     """Replicates, the same for each variant: a number n (1 … n) or a list."""
     select: Select = Select()
@@ -208,24 +454,14 @@ class Study(Part):
             raise ValueError(f"found '{name}', which the home uses itself; wanted another name")
         return name
 
-    @field_validator("budgets")
-    @classmethod
-    def _full_is_full(cls, budgets: dict[str, Budget]) -> dict[str, Budget]:
-        for name, budget in budgets.items():
-            if name == FULL and (budget.note or budget.seeds or budget.settings or budget.grid):
-                raise ValueError(f"`{FULL}` is the study as it stands; only its resources can be set")
-            if name != FULL and not budget.note:
-                raise ValueError(f"`{name}` has no note; wanted what it cuts, in words, to stand under its tables")
-        return budgets
-
     @model_validator(mode="before")
     @classmethod
     def _empty_sections_are_left_out(cls, given: Any) -> Any:
         """`variants:` with nothing below it is YAML's null, and means none."""
         if not isinstance(given, Mapping):
             return given
-        sections = ("settings", "ablate", "grid", "variants", "budgets", "published")
-        return {key: value for key, value in given.items() if not (value is None and key in sections)}
+        given = _own_metrics(dict(given))
+        return {key: value for key, value in given.items() if not (value is None and key in SECTIONS)}
 
     @property
     def budget_names(self) -> tuple[str, ...]:
@@ -251,47 +487,129 @@ class LoadedStudy:
     study: Study
     positions: Positions
 
+    @property
+    def folder(self) -> Path:
+        """Where the file lies, absolute: trials run elsewhere."""
+        return self.path.absolute().parent
+
 
 def load(path: Path) -> LoadedStudy:
     """Read a study file. Raises StudyError with every fault that it has."""
-    from orchestrator.variants import settings_problems
+    from orchestrator.variants import other_problems
 
     given, positions = read_yaml(path)
     if not isinstance(given, dict):
-        raise StudyError([positions.problem((), f"found {shown(given)}, wanted a mapping with `study:` and `seeds:`")])
+        message = f"found {shown(given)}, wanted a mapping with `study:`, `question:` and `seeds:`"
+        raise StudyError([positions.problem((), message)])
+    problems: list[Problem] = []
+    rest, lost = given, set[str]()
+    while True:
+        study, faults = _validated(rest)
+        if not faults and study is not None:
+            break
+        problems += [positions.problem(fault.path, fault.message, at_key=fault.at_key) for fault in faults]
+        # what has no fault is read all the same, so that all faults of the file are told at once
+        before, rest = rest, _without(rest, faults)
+        lost |= {str(fault.path[0]) for fault in faults if fault.path}
+        if rest == before:
+            raise StudyError(problems)
+    loaded = LoadedStudy(path, study, positions)
+    if not problems:
+        return loaded
+    raise StudyError([*problems, *other_problems(loaded, lost)])
+
+
+def _validated(given: dict[str, Any]) -> tuple[Study | None, list[Explained]]:
     try:
-        return LoadedStudy(path, Study.model_validate(given), positions)
+        study = Study.model_validate(given)
     except ValidationError as error:
-        found = error.errors()
-    problems = list(_problems(found, given, positions))
-    # the parts without a fault are read all the same, so that the faults of their settings are told in the same breath
-    try:
-        rest = LoadedStudy(path, Study.model_validate(_without(given, found)), positions)
-    except ValidationError:
-        rest = None
-    if rest is not None:
-        problems += settings_problems(rest)
-    raise StudyError(problems)
+        return None, [_explained(found, given) for found in error.errors()]
+    return study, list(_faults_between(study))
 
 
-def _problems(found: Any, given: dict[str, Any], positions: Positions) -> list[Problem]:
-    problems = []
-    for error in found:
-        explained = explain(error, given, Study)
-        at_key = explained.at_key or error["loc"][-1:] == ("[key]",)
-        problems.append(positions.problem(explained.path, explained.message, at_key=at_key))
-    return problems
+def _explained(found: Mapping[str, Any], given: dict[str, Any]) -> Explained:
+    explained = explain(found, given, Study, PATTERNS)
+    return replace(explained, at_key=True) if found["loc"][-1:] == ("[key]",) else explained
 
 
-def _without(given: dict[str, Any], found: Any) -> dict[str, Any]:
-    """The study without what is at fault, with a stand-in where the rest needs one."""
-    rest = {key: dict(value) if isinstance(value, dict) else value for key, value in given.items()}
-    for error in found:
-        top, *inner = error["loc"] or ("",)
-        if top in ("ablate", "grid", "variants", "budgets") and inner and isinstance(rest.get(top), dict):
+def _faults_between(study: Study) -> Iterator[Explained]:
+    """What is wrong between the parts of a study, each of which is right in itself; at the key to be changed."""
+
+    def at(*path: str | int, message: str) -> Explained:
+        return Explained(path, message, at_key=True)
+
+    if study.trainable.kind != "model" and "metric" not in study.select.model_fields_set:
+        message = f"a {study.trainable.kind} has metrics of its own, wanted `select: {{metric: …}}` with one of them"
+        yield at("trainable", message=message)
+    places = {"grid": study.grid, "zip": study.zip, "ablate": study.ablate}
+    for (one, factors), (other, more) in itertools.combinations(places.items(), 2):
+        for factor in sorted(set(factors) & set(more)):
+            yield at(other, factor, message=f"stands in `{one}` as well, wanted in one of them")
+    lengths = {factor: len(values) for factor, values in study.zip.items()}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{factor} has {n}" for factor, n in lengths.items())
+        yield at("zip", message=f"factors that move together have as many values each, but {told}")
+    for name, budget in study.budgets.items():
+        if name == FULL:
+            for key in ("note", "seeds", "settings", "grid"):
+                if getattr(budget, key):
+                    message = f"`{FULL}` is the study as it stands, wanted nothing but `resources`"
+                    yield at("budgets", name, key, message=message)
+        elif name == PILOT:
+            yield at("budgets", name, message="is what `orchestrate plan --pilot` runs, wanted another name")
+        elif not budget.note:
+            message = "the key 'note' is missing, wanted what the budget cuts, in words: it stands under its tables"
+            yield at("budgets", name, message=message)
+    if study.search is not None:
+        yield from _faults_of_search(study)
+
+
+COMPARING = ("baseline", "ablate", "grid", "zip", "when", "exclude", "variants", "published")
+"""Keys of a study that compares."""
+
+
+def _faults_of_search(study: Study) -> Iterator[Explained]:
+    there = [name for name in COMPARING if getattr(study, name)]
+    if there:
+        message = (
+            f"a study with `search` compares nothing, but has {', '.join(f'`{name}`' for name in there)}: put the "
+            f"comparison into a study of its own, with the settings that the search has found"
+        )
+        yield Explained((there[0],), message, True)
+    seeds: dict[Path_, tuple[int, ...]] = {("seeds",): study.seeds}
+    seeds |= {("budgets", name, "seeds"): budget.seeds for name, budget in study.budgets.items() if budget.seeds}
+    for path, given in seeds.items():
+        if len(given) > 1:
+            message = f"a search trains each setting once, found {len(given)} seeds, wanted one"
+            yield Explained(path, message, False)
+    if study.select.on == "test":
+        message = "a search that is led by test scores leaves nothing to test on, wanted `on: dev`"
+        yield Explained(("select", "on"), message, False)
+
+
+def _without(given: dict[str, Any], faults: Iterable[Explained]) -> dict[str, Any]:
+    """The study without what is at fault, with a stand-in where the rest needs one.
+
+    A key that is not known is left out, any other fault takes its entry of a section or the section with it.
+    """
+    rest = deepcopy(given)
+    for fault in faults:
+        top, *inner = fault.path or ("",)
+        if fault.is_unknown:
+            within = rest
+            for part in fault.path[:-1]:
+                within = within[part] if isinstance(within, list) else within.get(part, {})
+            within.pop(fault.path[-1], None)
+        elif top in ("ablate", "grid", "when", "variants", "budgets") and inner and isinstance(rest.get(top), dict):
             rest[top].pop(inner[0], None)
         else:
             rest.pop(top, None)
+    if given.get("trainable") is not None and "trainable" not in rest:
+        # not our models, which it would be without: their settings and metrics are others
+        rest["trainable"] = {"kind": "function", "function": "unnamed"}
+    select = rest.get("select")
+    if (rest.get("trainable") or {}).get("kind", "model") != "model" and not (select or {}).get("metric"):
+        rest["select"] = {**(select or {}), "metric": "unnamed"}
     return {"study": "unnamed", "question": "unnamed", "seeds": 1, **rest}
 
 

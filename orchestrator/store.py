@@ -1,13 +1,16 @@
 """The run store: what came of each trial, on disk and independent of the tracker.
 
     <home>/trials/<key>/      record.json, config.json, log.txt and what the model leaves: history, checkpoint, …
+    <home>/runs.db            the index of all records (`orchestrator.index`)
     <home>/<study>/report/    tables and figures of the whole protocol
     <home>/<study>/<budget>/report/    those of a reduced budget
     <home>/cache              encoded data, shared by all trials
+    <home>/patches            what a checkout had changed, by the digest of it
     <home>/mlflow.db, mlartifacts      MLflow, unless `MLFLOW_TRACKING_URI` names another place
 
 A trial belongs to its key, not to a study: two studies that share a cell share its folder. A record takes the place of
-the one before at once and is on disk before the call returns.
+the one before at once and is on disk before the call returns. Only the process that runs a trial writes its record, and
+the driver once that process is gone.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +27,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from orchestrator import index
 from orchestrator.errors import refused
+from orchestrator.failures import Cause, may_pass
+from orchestrator.index import Index
 from orchestrator.schema import FULL
 
-Status = Literal["running", "finished", "failed", "interrupted"]
+Status = Literal["running", "finished", "failed", "interrupted", "pruned"]
+"""`pruned`: ended by a search before its last epoch."""
 
 
 class Failure(BaseModel):
@@ -39,10 +46,24 @@ class Failure(BaseModel):
     """Class of the exception."""
     message: str
     traceback: str
+    cause: Cause = "program"
+    """What is to blame; it decides whether the trial is tried again."""
 
     @property
     def last_lines(self) -> str:
         return "\n".join(self.traceback.strip().splitlines()[-4:])
+
+
+class Attempt(BaseModel):
+    """An attempt at a trial that came to nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    started: str
+    ended: str | None
+    status: Status
+    failure: Failure | None = None
+    alone: bool = False
 
 
 class TrialRecord(BaseModel):
@@ -62,18 +83,32 @@ class TrialRecord(BaseModel):
     duration_s: float = 0.0
     """Of all attempts that the result rests on."""
     attempts: int = 1
+    earlier: tuple[Attempt, ...] = ()
+    """The attempts before the last."""
+    alone: bool = False
+    """The last attempt had a whole GPU, or without one a whole machine, to itself, as the one before had run out of
+    memory."""
     metrics: dict[str, float] = {}
     """At the selected epoch, in percent."""
     selected_epoch: int | None = None
     facts: dict[str, Any] = {}
     """What else the model tells of the trial: its size, its device, notes on its data."""
     failure: Failure | None = None
+    trainable: dict[str, Any] = {}
+    """What of the trainable belongs to the key; empty for our models."""
     settings: dict[str, Any]
     data_digest: str
     code_epoch: int
     provenance: dict[str, Any] = {}
 
+    @property
+    def has_failed_for_good(self) -> bool:
+        """By a fault of its own: it would fail again."""
+        return self.status == "failed" and self.failure is not None and not may_pass(self.failure.cause)
 
+
+_FEW = 8
+"""So many records are read sooner than the index."""
 RECORD, CONFIG, LOG, HISTORY = "record.json", "config.json", "log.txt", "history.jsonl"
 
 
@@ -100,6 +135,10 @@ class Home:
         return self.root / "mlflow.db"
 
     @property
+    def index(self) -> Path:
+        return self.root / "runs.db"
+
+    @property
     def artifacts(self) -> Path:
         return self.root / "mlartifacts"
 
@@ -117,12 +156,44 @@ class Home:
         """Keys of the trials that have a folder."""
         return set(os.listdir(self.trials)) if self.trials.is_dir() else set()
 
-    def records(self) -> Iterator[TrialRecord]:
-        """All records, in the order of their keys."""
-        for path in sorted(self.trials.glob(f"*/{RECORD}")):
-            record = read_record(path.parent)
+    def records(self, keys: Iterable[str] | None = None) -> dict[str, TrialRecord]:
+        """Key → record, of the given trials or of all, in the order of the keys; from the index what it has."""
+        there = self.keys()
+        wanted = sorted(there if keys is None else there.intersection(keys))
+        rows = index.read_rows(self.index) if len(wanted) > _FEW else {}
+        found = {}
+        for key in wanted:
+            known = rows.get(key)
+            if known is not None and known[0] == index.stamp_of(self.trial(key) / RECORD):
+                record = TrialRecord.model_validate_json(known[1])
+            else:
+                record = self.record(key)
             if record is not None:
-                yield record
+                found[key] = record
+        return found
+
+    def refresh(self, into: Index) -> None:
+        """Bring the index up to date with the records."""
+        rows = index.read_rows(self.index)
+        changed, there = [], self.keys()
+        for key in sorted(there):
+            stamp = index.stamp_of(self.trial(key) / RECORD)
+            if stamp is None or (key in rows and rows[key][0] == stamp):
+                continue
+            record = self.record(key)
+            if record is not None:
+                changed.append((record.model_dump(), stamp, record.model_dump_json()))
+        into.put(changed)
+        into.forget(sorted(set(rows) - there))
+
+    def settle(self, ended: str) -> tuple[TrialRecord, ...]:
+        """Trials whose driver was killed are recorded as interrupted; to be called by one that holds the home."""
+        settled = []
+        for record in self.records().values():
+            if record.status == "running":
+                settled.append(record.model_copy(update={"status": "interrupted", "ended": ended}))
+                write_record(self.trial(record.key), settled[-1])
+        return tuple(settled)
 
     def refuse_if_not_writable(self) -> None:
         """Create the home. Raises StudyError where that cannot be done."""

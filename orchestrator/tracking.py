@@ -17,18 +17,20 @@ import logging
 import os
 import re
 import shutil
-import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-from orchestrator import provenance
+from orchestrator import index, provenance
+from orchestrator.index import Index, Mirror
 from orchestrator.overrides import flat
-from orchestrator.plan import Plan
-from orchestrator.store import CONFIG, HISTORY, LOG, Home, TrialRecord, read_history
+from orchestrator.store import CONFIG, HISTORY, LOG, RECORD, Home, TrialRecord, read_history
 from orchestrator.trial import Job
+from reports.records import StudyResults
+from reports.statistics import spreads
 
 log = logging.getLogger("orchestrator.tracking")
 
@@ -39,7 +41,13 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
-_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "running": "RUNNING"}
+_STATUS = {
+    "finished": "FINISHED",
+    "failed": "FAILED",
+    "interrupted": "KILLED",
+    "running": "RUNNING",
+    "pruned": "KILLED",
+}
 _ARTIFACTS = (CONFIG, LOG, HISTORY, "predictions", "counts", "checkpoint")
 _LONGEST_PARAMETER = 6000
 _PER_BATCH = 1000
@@ -60,26 +68,32 @@ def _mirrored(method: Callable[..., None]) -> Callable[..., None]:
         try:
             method(self, *arguments)
         except Exception as error:
-            self.trouble = f"{type(error).__name__}: {error}".split("\n")[0]
-            log.warning(
-                "MLflow at %s cannot be written (%s); the study runs on, and the next run brings it up to date",
-                self.uri,
-                self.trouble,
-            )
+            first = self.had_trouble is None
+            self.trouble = self.had_trouble = provenance.masked(f"{type(error).__name__}: {error}".split("\n")[0])
+            if first:
+                log.warning(
+                    "MLflow at %s cannot be written (%s); the study runs on, `orchestrate sync` brings it up to date",
+                    provenance.masked(self.uri),
+                    self.trouble,
+                )
 
     return guarded
 
 
 class Tracker:
-    """Follows a study and keeps its runs. Never raises: what goes wrong is logged once, and tracking then rests."""
+    """Follows a study and keeps its runs. Never raises: what goes wrong is logged once, and tracking then rests until
+    `again`."""
 
-    def __init__(self, home: Home, study: str, budget: str) -> None:
+    def __init__(self, home: Home, study: str, budget: str, index: Index | None = None) -> None:
         self.home = home
         self.study = study
         self.budget = budget
+        self.index = index
+        """Where it is kept which run shows which record; `None` keeps nothing."""
         self.uri = default_uri(home)
         self.trouble: str | None = None
         """Why tracking rests, if it does."""
+        self.had_trouble: str | None = None
         self._client: Any = None
         self._experiment = ""
         self._runs: dict[str, str] = {}
@@ -100,7 +114,14 @@ class Tracker:
             logging.getLogger(name).setLevel(logging.ERROR)
         self._client = MlflowClient(tracking_uri=self.uri)
         self._experiment = self._open_experiment()
-        self._runs = {run.data.tags["trial_key"]: run.info.run_id for run in self._search("tags.kind = 'trial'")}
+        self._logged = {}
+        self._runs = self._one_run_a_trial(self._search("tags.kind = 'trial'"))
+
+    def again(self) -> None:
+        """Try once more if tracking rests: the server may be back."""
+        if self.trouble is not None:
+            self.trouble = None
+            self.open()
 
     @_mirrored
     def started(self, job: Job) -> None:
@@ -111,36 +132,46 @@ class Tracker:
         self._log_epochs(job.key, self._run(job), [(epoch, metrics)])
 
     @_mirrored
+    def retried(self, job: Job, record: TrialRecord, why: str) -> None:
+        self._client.set_tag(self._run(job), "retried", why[:5000])
+
+    @_mirrored
     def ended(self, job: Job, record: TrialRecord) -> None:
         self._end(record, self._run(job))
 
     @_mirrored
     def reconcile(self, records: Iterable[TrialRecord]) -> None:
         """Bring the runs of trials that ended up to date, and let none of them stay RUNNING."""
+        mirrors = index.read_mirrors(self.home.index, self._place)
         for record in records:
             if record.status == "running":
                 continue
-            run_id = self._runs.get(record.key) or self._find(record.key)
+            known = mirrors.get(record.key)
+            run_id = self._runs.get(record.key)
+            if run_id is not None and known == Mirror(run_id, self._stamp(record.key)):
+                continue
+            run_id = run_id or self._find(record.key)
             if run_id is None:
-                run_id = self._create(record.key, record.variant, record.seed, record.settings, record.provenance)
+                run_id = self._create(record)
             self._runs[record.key] = run_id
-            if self._client.get_run(run_id).info.status != _STATUS[record.status]:
-                self._end(record, run_id)
+            self._end(record, run_id)
 
     @_mirrored
-    def summarise(self, plan: Plan, files: Mapping[str, Path]) -> None:
+    def summarise(self, results: StudyResults, files: Mapping[str, Path]) -> None:
         """One run for the study under its budget: means, spreads and counts over seeds, and the report."""
-        name = f"{plan.study.study} · {plan.budget_name}"
-        found = self._search(f"tags.kind = 'summary' and tags.budget = '{plan.budget_name}'")
-        tags = {**self._tags("summary"), "question": plan.study.question[:5000]}
+        name = f"{results.study} · {results.budget}"
+        found = self._search(f"tags.kind = 'summary' and tags.budget = '{results.budget}'")
+        tags = {**self._tags("summary", results.budget), "question": results.question[:5000]}
         if found:
             run = found[0]
             for tag, value in tags.items():
                 self._client.set_tag(run.info.run_id, tag, value)
+            for other in found[1:]:
+                self._client.delete_run(other.info.run_id)
         else:
             run = self._client.create_run(self._experiment, tags=tags, run_name=name)
         known = run.data.metrics
-        changed = {name: value for name, value in aggregates(plan).items() if known.get(name) != value}
+        changed = {name: value for name, value in aggregates(results).items() if known.get(name) != value}
         self._log(run.info.run_id, [(0, changed)])
         for path in files.values():
             self._put(run, path, "report")
@@ -169,11 +200,20 @@ class Tracker:
             if not token:
                 return runs
 
+    def _one_run_a_trial(self, runs: Iterable[Any]) -> dict[str, str]:
+        """Trial key → run id. Of several runs the first stays: a server that was killed may have made one, and a
+        second when it was asked again."""
+        first: dict[str, str] = {}
+        for run in sorted(runs, key=lambda run: (run.info.start_time or 0, run.info.run_id)):
+            key = run.data.tags["trial_key"]
+            if first.setdefault(key, run.info.run_id) != run.info.run_id:
+                self._client.delete_run(run.info.run_id)
+        return first
+
     def _find(self, key: str) -> str | None:
         """The run of a trial in any experiment: another study may have run it."""
         experiments = [experiment.experiment_id for experiment in self._client.search_experiments()]
-        found = self._search(f"tags.trial_key = '{key}'", experiments)
-        return found[0].info.run_id if found else None
+        return self._one_run_a_trial(self._search(f"tags.trial_key = '{key}'", experiments)).get(key)
 
     def _run(self, job: Job) -> str:
         """The run of a trial, RUNNING: the one that it has, or a new one."""
@@ -181,35 +221,53 @@ class Tracker:
             return self._runs[job.key]
         run_id = self._runs.get(job.key) or self._find(job.key)
         if run_id is None:
-            settings = job.settings.model_dump(mode="json")
-            run_id = self._create(job.key, job.variant, job.seed, settings, job.provenance)
+            run_id = self._create(job)
         else:
             self._client.update_run(run_id, status="RUNNING")
             self._logged[job.key] = self._epochs_of(run_id)
         self._runs[job.key] = run_id
         return run_id
 
-    def _create(self, key: str, variant: str, seed: int, settings: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
+    def _create(self, trial: Job | TrialRecord) -> str:
         from mlflow.entities import Param
 
-        tags = {**self._tags("trial", origin), "trial_key": key, "variant": variant, "seed": str(seed)}
-        run = self._client.create_run(self._experiment, tags=tags, run_name=f"{variant} · seed {seed}")
-        parameters = {"variant": variant, "seed": seed, **flat(settings)}
+        tags = {
+            **self._tags("trial", trial.budget, trial.provenance),
+            "trial_key": trial.key,
+            "variant": trial.variant,
+            "seed": str(trial.seed),
+        }
+        run = self._client.create_run(self._experiment, tags=tags, run_name=f"{trial.variant} · seed {trial.seed}")
+        self._runs[trial.key] = run.info.run_id
+        self._keep(trial.key, "")
+        parameters = {"variant": trial.variant, "seed": trial.seed, **flat(trial.settings)}
         written = [
-            Param(name, (value if isinstance(value, str) else json.dumps(value))[:_LONGEST_PARAMETER])
+            Param(_legal_parameter(name), (value if isinstance(value, str) else json.dumps(value))[:_LONGEST_PARAMETER])
             for name, value in parameters.items()
         ]
         for start in range(0, len(written), 100):
             self._client.log_batch(run.info.run_id, params=written[start : start + 100])
-        self._logged[key] = set()
+        self._logged[trial.key] = set()
         return run.info.run_id
 
-    def _tags(self, kind: str, origin: Mapping[str, Any] | None = None) -> dict[str, str]:
+    def _keep(self, key: str, stamp: str) -> None:
+        if self.index is not None:
+            self.index.put_mirror(self._place, key, Mirror(self._runs[key], stamp))
+
+    @property
+    def _place(self) -> str:
+        """The tracker's name in the index."""
+        return provenance.masked(self.uri)
+
+    def _stamp(self, key: str) -> str:
+        return index.stamp_of(self.home.trial(key) / RECORD) or ""
+
+    def _tags(self, kind: str, budget: str, origin: Mapping[str, Any] | None = None) -> dict[str, str]:
         commit = (dict(origin or {}).get("code") or provenance.code()).get("commit")
         return {
             "kind": kind,
             "study": self.study,
-            "budget": self.budget,
+            "budget": budget,
             "mlflow.user": _user(),
             "mlflow.source.name": f"orchestrate run {self.study}",
             "mlflow.source.type": "LOCAL",
@@ -247,15 +305,21 @@ class Tracker:
             after = max((epoch for epoch, _ in history), default=record.selected_epoch or 0) + 1
             chosen = {} if record.selected_epoch is None else {"selected_epoch": float(record.selected_epoch)}
             self._log_epochs(record.key, run_id, [(after, {**record.metrics, **chosen})])
-        self._client.set_tag(run_id, "attempts", str(record.attempts))
-        self._client.set_tag(run_id, "duration_s", str(record.duration_s))
+        tags = {"attempts": str(record.attempts), "duration_s": str(record.duration_s)}
+        if record.alone:
+            tags["alone"] = "ran out of memory before; then had a GPU or machine to itself"
         if record.failure is not None:
-            self._client.set_tag(run_id, "failure", f"{record.failure.kind}: {record.failure.message}"[:5000])
+            tags |= {"failure": f"{record.failure.kind}: {record.failure.message}"[:5000]}
+            tags |= {"failure_cause": record.failure.cause}
+        for name, value in tags.items():
+            self._client.set_tag(run_id, name, value)
         run = self._client.get_run(run_id)
         for name in _ARTIFACTS:
             if (folder / name).exists():
                 self._put(run, folder / name, None)
         self._client.set_terminated(run_id, _STATUS[record.status])
+        self._runs[record.key] = run_id
+        self._keep(record.key, self._stamp(record.key))
 
     def _put(self, run: Any, path: Path, below: str | None) -> None:
         """Give a run an artifact. Where artifacts are files on this machine they are linked, not copied: checkpoints
@@ -289,25 +353,68 @@ def _link(source: str | Path, target: str | Path) -> None:
     shutil.copy2(source, target)
 
 
-def aggregates(plan: Plan) -> dict[str, float]:
+def aggregates(results: StudyResults) -> dict[str, float]:
     """`<variant>/<metric>_mean`, `_sd` (sample standard deviation) and `_n` over the finished seeds."""
     found: dict[str, float] = {}
-    for variant in plan.variants:
-        trials = [trial.record for trial in plan.trials if trial.variant is variant and trial.is_finished]
-        records = [record for record in trials if record is not None]
-        for metric in sorted(set[str]().union(*(record.metrics for record in records))):
-            values = [record.metrics[metric] for record in records if metric in record.metrics]
-            name = f"{_legal(variant.name)}/{metric}"
-            found[f"{name}_mean"] = statistics.fmean(values)
-            found[f"{name}_n"] = float(len(values))
-            if len(values) > 1:
-                found[f"{name}_sd"] = statistics.stdev(values)
+    for variant, metrics in spreads(results).items():
+        for metric, scores in metrics.items():
+            name = f"{_legal(variant)}/{metric}"
+            found[f"{name}_n"] = float(scores.n)
+            found |= {
+                f"{name}_{what}": value
+                for what, value in (("mean", scores.mean), ("sd", scores.sd))
+                if value is not None
+            }
     return found
+
+
+def _legal_parameter(name: str) -> str:
+    return re.sub(r"[^\w.\- /]", "_", name)
 
 
 def _legal(name: str) -> str:
     """A variant's name in letters that MLflow takes in a metric's name; a slash would make folders of it."""
     return re.sub(r"[^\w.\- ]", "_", name.replace(" / ", " - ")).strip(". ") or "variant"
+
+
+@dataclass(frozen=True)
+class Synced:
+    """What `sync` did."""
+
+    uri: str
+    trials: int
+    """Trials that are in the tracker now."""
+    studies: int
+    trouble: str | None
+
+
+def sync(home: Home, ended: str) -> Synced:
+    """Bring the tracker up to date with all that is in a home: every trial's run, every report's summary.
+
+    To be called by one that holds the home: a trial that is `running` has no driver then, and is settled.
+    """
+    from orchestrator.report import reports_in
+
+    home.settle(ended)
+    by_study: dict[str, list[TrialRecord]] = {}
+    for record in home.records().values():
+        by_study.setdefault(record.study, []).append(record)
+    found = list(reports_in(home))
+    trouble = None
+    with index.opened(home.index) as books:
+        home.refresh(books)
+        for study in sorted({*by_study, *(results.study for results, _ in found)}):
+            tracker = Tracker(home, study, "", books)
+            tracker.open()
+            tracker.reconcile(by_study.get(study, []))
+            for results, files in found:
+                if results.study == study:
+                    tracker.summarise(results, files)
+            trouble = trouble or tracker.trouble
+            if trouble is not None:
+                break
+    n_trials = sum(map(len, by_study.values())) if trouble is None else 0
+    return Synced(provenance.masked(default_uri(home)), n_trials, len(by_study), trouble)
 
 
 def _user() -> str:

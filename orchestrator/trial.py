@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
+import json
 import logging
 import math
 import random
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import model
-from model.settings import ExperimentSettings
+from orchestrator.failures import cause_of
 from orchestrator.identity import canonical
 from orchestrator.store import (
     CONFIG,
     LOG,
+    Attempt,
     Failure,
     Status,
     TrialRecord,
@@ -30,18 +31,10 @@ from orchestrator.store import (
     write_durably,
     write_record,
 )
+from orchestrator.trainables import Report, Surroundings, Trainable
 
-
-@dataclass(frozen=True)
-class Trainable:
-    """The functions of a model by their names, so that they are imported only where a trial runs."""
-
-    run: str = "model.training.run:run"
-    prepare: str = "model.training.run:prepare"
-
-
-MODEL = Trainable()
-"""The one trainable there is. A study file cannot name another, as that would let it import what it likes."""
+_WAITS_S = 120.0
+"""Seconds in which a process that was left over has to end."""
 
 
 @dataclass(frozen=True)
@@ -53,43 +46,35 @@ class Job:
     budget: str
     variant: str
     seed: int
-    settings: ExperimentSettings
+    settings: dict[str, Any]
     data_digest: str
     folder: Path
-    data: tuple[Path, ...]
-    cache: Path
-    device: str
-    threads: int
+    where: Surroundings
     required: tuple[str, ...]
     """Metrics without which a trial counts as failed."""
     provenance: Mapping[str, Any]
-    trainable: Trainable = MODEL
+    trainable: Trainable
 
 
-Report = Callable[[dict[str, Any]], None]
-"""Takes {"epoch": int, "metrics": {name: float}}."""
-
-
-def resolve(reference: str) -> Callable[..., Any]:
-    """The function `module:name`. The only place where a name becomes code, and the name is never a study's."""
-    module, _, name = reference.partition(":")
-    return getattr(import_module(module), name)
-
-
-def prepare(trainable: Trainable, settings: ExperimentSettings, data: tuple[Path, ...], cache: Path) -> dict[str, Any]:
-    """Read and encode the data of a trial into the cache."""
-    return resolve(trainable.prepare)(settings, data=data, cache=cache)
-
-
-def run_trial(job: Job, report: Report) -> TrialRecord:
+def run_trial(job: Job, report: Report, *, alone: bool = False) -> TrialRecord:
     """Run a trial to its end and return its record, which is on disk by then. A failure is a record, not an exception.
 
-    A trial whose folder holds the state of an interrupted one goes on from there. KeyboardInterrupt and the like are
-    recorded as an interruption and go on to the caller.
+    A trial whose folder holds the state of an interrupted one goes on from there; one that another process still runs
+    is waited for, and if that has finished it, its record stands. KeyboardInterrupt and the like are
+    recorded as an interruption and go on to the caller, and so does an OSError where the record itself cannot be
+    written.
     """
     job.folder.mkdir(parents=True, exist_ok=True)
+    with _held(job.folder):
+        before = read_record(job.folder)
+        if before is not None and before.status == "finished":
+            return before
+        return _run(job, report, alone)
+
+
+def _run(job: Job, report: Report, alone: bool) -> TrialRecord:
     started = time.monotonic()
-    record = start_record(job)
+    record = start_record(job, alone=alone)
     write_record(job.folder, record)
     write_durably(job.folder / CONFIG, config(job))
 
@@ -101,38 +86,61 @@ def run_trial(job: Job, report: Report) -> TrialRecord:
         log.info("trial %s: %s, seed %d, attempt %d", job.key, job.variant, job.seed, record.attempts)
         _start_afresh(job.seed)
         try:
-            result = resolve(job.trainable.run)(
-                job.settings,
-                job.seed,
-                job.folder,
-                data=job.data,
-                cache=job.cache,
-                device=job.device,
-                threads=job.threads,
-                report=report,
-            )
+            result = job.trainable.run(job.settings, job.seed, job.folder, job.where, report)
             metrics = _checked_metrics(result, job.required)
             if result.get("data_digest", job.data_digest) != job.data_digest:
                 raise ValueError("the data changed since the study was planned; run the study again")
         except Exception as error:
             log.exception("trial %s failed", job.key)
-            failure = Failure(kind=type(error).__name__, message=str(error), traceback=traceback.format_exc())
-            record = ended("failed", failure=failure)
+            record = ended("failed", failure=failure_of(error))
         except BaseException:
             log.warning("trial %s was interrupted", job.key)
             write_record(job.folder, ended("interrupted"))
             raise
         else:
             facts = {name: value for name, value in result.items() if name not in ("metrics", "selected_epoch")}
-            record = ended("finished", metrics=metrics, selected_epoch=result["selected_epoch"], facts=facts)
+            epoch = result.get("selected_epoch")
+            record = ended("finished", metrics=metrics, selected_epoch=epoch, facts=_plain(facts))
     write_record(job.folder, record)
     return record
 
 
-def start_record(job: Job) -> TrialRecord:
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a trial's folder for this process, by a lock that goes with it.
+
+    A process whose driver was killed lives on for some seconds, and would write into the folder beside its successor.
+    """
+    until = time.monotonic() + _WAITS_S
+    with (folder / ".running").open("a") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise TimeoutError(f"another process still runs the trial in {folder}") from None
+                time.sleep(0.1)
+        yield
+
+
+def failure_of(error: BaseException) -> Failure:
+    """An exception as a record keeps it."""
+    lines = "".join(traceback.format_exception(error))
+    return Failure(kind=type(error).__name__, message=str(error), traceback=lines, cause=cause_of(error))
+
+
+def start_record(job: Job, *, alone: bool = False) -> TrialRecord:
     """The record of a trial that starts."""
     before = read_record(job.folder)
-    resumes = before is not None and (job.folder / "last").exists()
+    resumes = before is not None and any((job.folder / name).exists() for name in ("last", ".last.old"))
+    earlier: tuple[Attempt, ...] = ()
+    if before is not None:
+        known = {name: getattr(before, name) for name in ("started", "ended", "failure", "alone")}
+        # one that is `running` still was cut off without a word
+        status: Status = "interrupted" if before.status == "running" else before.status
+        earlier = (*before.earlier, Attempt(status=status, **known))
+    identity = job.trainable.identity()
     return TrialRecord(
         key=job.key,
         study=job.study,
@@ -143,29 +151,40 @@ def start_record(job: Job) -> TrialRecord:
         started=now(),
         duration_s=before.duration_s if before is not None and resumes else 0.0,
         attempts=before.attempts + 1 if before is not None else 1,
-        settings=job.settings.model_dump(mode="json"),
+        earlier=earlier,
+        alone=alone,
+        trainable=identity.get("trainable", {}),
+        settings=job.settings,
         data_digest=job.data_digest,
-        code_epoch=model.CODE_EPOCH,
+        code_epoch=identity["code"],
         provenance=dict(job.provenance),
     )
 
 
 def cut_off(job: Job, status: Status, failure: Failure | None = None) -> TrialRecord:
-    """Record, from outside, a trial whose process is gone without a word; a record that it still wrote stands."""
+    """Record, from outside, a trial whose process is gone without a word; an end that it still wrote stands.
+
+    Where the disk is full the record cannot be written: the one returned then says so, and the next run finds a trial
+    that is `running` without a driver.
+    """
     record = read_record(job.folder) or start_record(job)
-    if record.status != "running":
+    if record.status not in ("running", "interrupted") or record.status == status:
         return record
     started = datetime.fromisoformat(record.started)
     seconds = record.duration_s + (datetime.now(UTC) - started).total_seconds()
     update = {"status": status, "ended": now(), "duration_s": round(seconds, 3), "failure": failure}
     record = record.model_copy(update=update)
-    job.folder.mkdir(parents=True, exist_ok=True)
-    write_record(job.folder, record)
+    try:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        write_record(job.folder, record)
+    except OSError as error:
+        return record.model_copy(update={"status": "failed", "failure": failure_of(error)})
     return record
 
 
 def config(job: Job) -> str:
     """What identifies a trial, to be kept with its results: settings are never rebuilt from a tracker's parameters."""
+    identity = job.trainable.identity()
     return canonical(
         {
             "trial_key": job.key,
@@ -173,9 +192,10 @@ def config(job: Job) -> str:
             "budget": job.budget,
             "variant": job.variant,
             "seed": job.seed,
-            "settings": job.settings.model_dump(mode="json"),
+            "settings": job.settings,
             "data_digest": job.data_digest,
-            "code_epoch": model.CODE_EPOCH,
+            "code_epoch": identity["code"],
+            "trainable": identity.get("trainable", {}),
             "provenance": dict(job.provenance),
         }
     )
@@ -194,6 +214,11 @@ def _checked_metrics(result: Mapping[str, Any], required: tuple[str, ...]) -> di
     if wrong:
         raise ValueError(f"the trial ended with scores that are no numbers: {wrong}")
     return metrics
+
+
+def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts as JSON has them: what a function hands over may hold paths, arrays and the like."""
+    return json.loads(json.dumps(facts, default=str))
 
 
 def _start_afresh(seed: int) -> None:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from pydantic import ValidationError
 
-from model.settings import ExperimentSettings
+from orchestrator import trainables
 from orchestrator.errors import Problem, StudyError, did_you_mean
 from orchestrator.explain import explain
+from orchestrator.identity import canonical
 from orchestrator.overrides import DoubleSetting, Layer, Resolved, SettingPath, flat, layer, single, value_at
 from orchestrator.positions import Path_, Positions, dotted
 from orchestrator.schema import Baseline, LoadedStudy, Study
+from orchestrator.trainables import Trainable
 from reports.records import Variant as ReportVariant
-from reports.records import check_report
-from reports.settings import ByDatasetSettings, word
+from reports.records import check_metrics, check_report
+from reports.settings import ByDatasetSettings, unknown_metric, word
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Variant:
     name: str
     label: str
     """As tables show it."""
-    settings: ExperimentSettings
+    settings: dict[str, Any]
+    """Plain values, defaults spelled out."""
     factors: dict[str, Any]
     """What differs between the variants: level of each factor of the grid, value of each setting that varies, and of
     each that the report asks for."""
@@ -37,9 +40,9 @@ class Variant:
     """The part of the study that makes this variant what it is."""
 
     @cached_property
-    def values(self) -> dict[str, Any]:
-        """The settings as plain values, defaults spelled out."""
-        return self.settings.model_dump(mode="json")
+    def written(self) -> str:
+        """The settings in the one form that they are hashed in."""
+        return canonical(self.settings)
 
 
 @dataclass(frozen=True)
@@ -61,14 +64,15 @@ class _Arm:
     layer: Layer
     place: Path_
     is_baseline: bool = False
-    is_ablation: bool = False
+    ablates: str | None = None
+    """The setting that differs from the baseline's."""
 
 
 @dataclass(frozen=True)
 class _Level:
     factor: str
     label: str
-    layer: Layer
+    layers: tuple[Layer, ...]
     place: Path_
     named: bool
     """The level has a label of its own, which is its value for the report; else that is the setting's."""
@@ -80,7 +84,7 @@ class _Draft:
     levels: tuple[_Level, ...]
     resolved: Resolved
 
-    @property
+    @cached_property
     def name(self) -> str:
         return " / ".join(filter(None, (self.arm.name, *(level.label for level in self.levels))))
 
@@ -89,10 +93,18 @@ class _Draft:
         return self.levels[-1].place if self.levels and self.arm.name is None else self.arm.place
 
 
+_Checked = tuple[_Draft, dict[str, Any]]
+"""A draft and its settings, complete and typed."""
+
+
 def expand(loaded: LoadedStudy, budget: str) -> Expansion:
-    """The variants under a budget. Raises StudyError with every fault of their settings, names and report."""
-    drafts, problems = _drafts(loaded, budget)
-    settings = [_settings(draft, loaded.positions, problems) for draft in drafts]
+    """The variants under a budget. Raises StudyError with every fault of their settings, names and report.
+
+    A study that searches has one variant here, the settings that it starts from.
+    """
+    trainable = trainables.of(loaded)
+    drafts, problems = _drafts(loaded, budget, trainable)
+    settings = [_settings(draft, trainable, loaded, problems) for draft in drafts]
     if problems:
         raise StudyError(problems)
     checked = [(draft, made) for draft, made in zip(drafts, settings, strict=True) if made is not None]
@@ -101,6 +113,7 @@ def expand(loaded: LoadedStudy, budget: str) -> Expansion:
         raise StudyError(problems)
     variants = _variants(kept, loaded.study)
     baseline = _baseline(variants, kept, loaded, problems)
+    _check_metrics(loaded, trainable, problems)
     _check_report(loaded, variants, baseline, problems)
     if problems:
         raise StudyError(problems)
@@ -124,10 +137,11 @@ def check(loaded: LoadedStudy) -> dict[str, Expansion]:
 def settings_problems(loaded: LoadedStudy) -> list[Problem]:
     """The faults of the settings alone, for a study that has others as well."""
     problems: list[Problem] = []
+    trainable = trainables.of(loaded)
     for budget in loaded.study.budget_names:
-        drafts, found = _drafts(loaded, budget)
+        drafts, found = _drafts(loaded, budget, trainable)
         for draft in drafts:
-            _settings(draft, loaded.positions, found)
+            _settings(draft, trainable, loaded, found)
         problems += found
     return problems
 
@@ -135,42 +149,83 @@ def settings_problems(loaded: LoadedStudy) -> list[Problem]:
 # ---------------------------------------------------------------------------------------------------------- layers
 
 
-def _drafts(loaded: LoadedStudy, budget_name: str) -> tuple[list[_Draft], list[Problem]]:
+def _drafts(loaded: LoadedStudy, budget_name: str, trainable: Trainable) -> tuple[list[_Draft], list[Problem]]:
     study, problems = loaded.study, list[Problem]()
 
-    def over(given: dict[str, Any], *place: str) -> Layer:
+    def over(given: Mapping[str, Any], *place: str) -> Layer:
         try:
             return layer(given, place)
         except DoubleSetting as error:
             problems.append(loaded.positions.problem(error.origin, str(error), at_key=True))
             return Layer({}, {})
 
-    base = Resolved(ExperimentSettings().model_dump(mode="json")).over(over(study.settings, "settings"))
+    base = Resolved(trainable.base({"metric": study.select.metric, "on": study.select.on}))
+    base.origins[("training", "select")] = ("select",)
+    base = base.over(over(study.settings, "settings"))
     if isinstance(study.baseline, Baseline):
         base = base.over(over(study.baseline.settings, "baseline", "settings"))
-    budget = study.budget(budget_name)
-    last = over(budget.settings, "budgets", budget_name, "settings")
+    declared = None if trainable.settings_model is not None else base
+    last = over(study.budget(budget_name).settings, "budgets", budget_name, "settings")
     of_levels = _levels_of_budget(study, budget_name, loaded.positions, problems, over)
-    arms = list(_arms(study, over))
-    drafts = []
-    for levels in itertools.product(*_grid(study, over)):
-        below = base
+    arms, axes = list(_arms(study, over)), list(_axes(study, over))
+    if declared is not None:
+        layers = [*(arm.layer for arm in arms), last, *of_levels.values()]
+        layers += [one for axis in axes for level in axis for one in level.layers]
+        problems += _undeclared(declared, layers, loaded.positions)
+
+    def stacked(below: Resolved, arm: _Arm, levels: Sequence[_Level]) -> Resolved:
+        above = below.over(arm.layer).over(last)
         for level in levels:
-            below = below.over(level.layer)
-        for arm in arms:
-            above = below.over(arm.layer).over(last)
-            for level in levels:
-                above = above.over(of_levels.get((level.factor, level.label), Layer({}, {})))
-            drafts.append(_Draft(arm, levels, above))
+            above = above.over(of_levels.get((level.factor, level.label), _NOTHING))
+        return above
+
+    drafts: list[list[_Draft]] = [[] for _ in arms]
+    there: list[set[tuple[str, ...]]] = [set() for _ in arms]
+    for levels, below in _points(base, axes):
+        for n_arm, arm in enumerate(arms):
+            draft = _Draft(arm, levels, stacked(below, arm, levels))
+            if study.when:
+                dropped = {factor for factor, condition in study.when.items() if not _holds(condition, draft)}
+                if arm.ablates in dropped:
+                    continue
+                if not dropped.isdisjoint(level.factor for level in levels):
+                    rest = tuple(level for level in levels if level.factor not in dropped)
+                    draft = _Draft(arm, rest, stacked(_with(base, rest), arm, rest))
+            labels = tuple(level.label for level in draft.levels)
+            if labels not in there[n_arm]:
+                there[n_arm].add(labels)
+                drafts[n_arm].append(draft)
     # an arm and its points of the grid stand together
-    drafts.sort(key=lambda draft: arms.index(draft.arm))
-    return drafts, problems
+    made = list(itertools.chain.from_iterable(drafts))
+    _check_conditions(made, loaded, problems)
+    kept = [draft for draft in made if not any(_holds(condition, draft) for condition in study.exclude)]
+    return kept, problems
+
+
+_NOTHING = Layer({}, {})
+
+
+def _points(below: Resolved, axes: Sequence[Sequence[_Level]]) -> Iterator[tuple[tuple[_Level, ...], Resolved]]:
+    """Every point of the grid with the settings there; what points share is merged once."""
+    if not axes:
+        yield (), below
+        return
+    for level in axes[0]:
+        for rest, resolved in _points(_with(below, (level,)), axes[1:]):
+            yield (level, *rest), resolved
+
+
+def _with(below: Resolved, levels: Iterable[_Level]) -> Resolved:
+    for level in levels:
+        for one in level.layers:
+            below = below.over(one)
+    return below
 
 
 def _arms(study: Study, over: Any) -> Iterator[_Arm]:
     if isinstance(study.baseline, Baseline):
         given = study.baseline
-        yield _Arm(given.name, given.label, Layer({}, {}), ("baseline",), is_baseline=True)
+        yield _Arm(given.name, given.label, _NOTHING, ("baseline",), is_baseline=True)
     short = _short_names(study.ablate)
     for path, levels in study.ablate.items():
         if isinstance(levels, dict):
@@ -181,29 +236,44 @@ def _arms(study: Study, over: Any) -> Iterator[_Arm]:
                 for index, value in enumerate(levels)
             ]
         for name, label, value, place in named:
-            yield _Arm(name, label, single(path, value, place), place, is_ablation=True)
+            yield _Arm(name, label, single(path, value, place), place, ablates=path)
     for name, given in study.variants.items():
         yield _Arm(name, given.label, over(given.settings, "variants", name, "settings"), ("variants", name))
     if not isinstance(study.baseline, Baseline) and not study.ablate and not study.variants:
         # the points of a grid name themselves
-        name, label = (None, None) if study.grid else (study.study, study.title)
-        yield _Arm(name, label, Layer({}, {}), ("settings",))
+        name, label = (None, None) if study.grid or study.zip else (study.study, study.title)
+        yield _Arm(name, label, _NOTHING, ("settings",))
 
 
-def _grid(study: Study, over: Any) -> Iterator[list[_Level]]:
-    short = _short_names(study.grid)
+def _axes(study: Study, over: Any) -> Iterator[list[_Level]]:
+    """What is crossed: each factor of the grid, and those that move together as one."""
+    short = _short_names([*study.grid, *study.zip])
     for factor, levels in study.grid.items():
         if isinstance(levels, dict):
             yield [
-                _Level(factor, label, over(given, "grid", factor, label), ("grid", factor, label), named=True)
+                _Level(factor, label, (over(given, "grid", factor, label),), ("grid", factor, label), named=True)
                 for label, given in levels.items()
             ]
         else:
             places = [("grid", factor, index) for index in range(len(levels))]
             yield [
-                _Level(factor, f"{short[factor]}={word(value)}", single(factor, value, place), place, named=False)
+                _Level(factor, f"{short[factor]}={word(value)}", (single(factor, value, place),), place, named=False)
                 for value, place in zip(levels, places, strict=True)
             ]
+    if study.zip:
+        axis = []
+        for index, values in enumerate(zip(*study.zip.values(), strict=True)):
+            together = [
+                (factor, value, ("zip", factor, index)) for factor, value in zip(study.zip, values, strict=True)
+            ]
+            label = ", ".join(f"{short[factor]}={word(value)}" for factor, value, _ in together)
+            layers = tuple(single(factor, value, place) for factor, value, place in together)
+            axis.append(_Level(_ZIP, label, layers, together[0][2], named=False))
+        yield axis
+
+
+_ZIP = "zip"
+"""Stands for the factors that move together."""
 
 
 def _levels_of_budget(
@@ -230,6 +300,32 @@ def _levels_of_budget(
     return layers
 
 
+def _undeclared(declared: Resolved, layers: Iterable[Layer], positions: Positions) -> list[Problem]:
+    """Settings of a trainable that is not ours which only a variant has: a slip of the pen, as nothing else knows
+    them."""
+    known = _paths(declared.values)
+    problems = []
+    for one in layers:
+        for path, origin in one.origins.items():
+            name = ".".join(path)
+            if name in known or any(".".join(path[:end]) in known for end in range(1, len(path))):
+                continue
+            message = f"'{name}' is set by no `settings`, wanted one that every variant has{did_you_mean(name, known)}"
+            problems.append(positions.problem(origin, message, at_key=True))
+    return problems
+
+
+def _paths(values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Dotted paths of all parts and leaves."""
+    found = []
+    for key, value in values.items():
+        path = f"{prefix}{key}"
+        found.append(path)
+        if isinstance(value, Mapping) and value:
+            found += _paths(value, f"{path}.")
+    return found
+
+
 def _short_names(paths: Iterable[str]) -> dict[str, str]:
     """The shortest ends of dotted paths that tell them apart."""
     parts = {path: path.split(".") for path in paths}
@@ -244,22 +340,77 @@ def _short_names(paths: Iterable[str]) -> dict[str, str]:
     return short
 
 
+# ------------------------------------------------------------------------------------------------------ conditions
+
+
+def _holds(condition: Mapping[str, Any], draft: _Draft) -> bool:
+    """Whether a draft has the value, or one of the values, of each factor or setting of a condition."""
+    for name, wanted in condition.items():
+        found = _found(name, draft)
+        if found is _ABSENT:
+            return False
+        values = wanted if isinstance(wanted, list) and not isinstance(found, list) else [wanted]
+        if word(found) not in [word(value) for value in values]:
+            return False
+    return True
+
+
+def _found(name: str, draft: _Draft) -> Any:
+    for level in draft.levels:
+        if level.named and level.factor == name:
+            return level.label
+    return _value(draft.resolved.values, name)
+
+
+def _check_conditions(drafts: Sequence[_Draft], loaded: LoadedStudy, problems: list[Problem]) -> None:
+    """Refuse conditions on what no variant has, `when` of what does not vary, and what excludes nothing or all."""
+    study, positions = loaded.study, loaded.positions
+    varying = [*study.grid, *study.ablate]
+    for factor in study.when:
+        if factor not in varying:
+            message = f"found '{factor}', wanted a factor of `grid` or `ablate`{did_you_mean(factor, varying)}"
+            problems.append(positions.problem(("when", factor), message, at_key=True))
+    conditions: list[tuple[Path_, Mapping[str, Any]]] = [(("when", name), one) for name, one in study.when.items()]
+    conditions += [(("exclude", index), one) for index, one in enumerate(study.exclude)]
+    wrong = set()
+    for place, condition in conditions:
+        for name in condition:
+            if all(_found(name, draft) is _ABSENT for draft in drafts):
+                known = set().union(*(flat(draft.resolved.values) for draft in drafts), study.grid)
+                message = f"no variant has '{name}', wanted a factor or a setting{did_you_mean(name, known)}"
+                problems.append(positions.problem((*place, name), message, at_key=True))
+                wrong.add(place)
+    for place, condition in conditions[len(study.when) :]:
+        if place not in wrong and not any(_holds(condition, draft) for draft in drafts):
+            problems.append(positions.problem(place, "excludes nothing, wanted a condition that some variant meets"))
+    if drafts and study.exclude and all(any(_holds(c, draft) for c in study.exclude) for draft in drafts):
+        problems.append(positions.problem(("exclude",), "excludes every variant, wanted some to be left"))
+
+
 # ---------------------------------------------------------------------------------------------------------- checks
 
 
-def _settings(draft: _Draft, positions: Positions, problems: list[Problem]) -> ExperimentSettings | None:
-    values = draft.resolved.values
+def _settings(
+    draft: _Draft, trainable: Trainable, loaded: LoadedStudy, problems: list[Problem]
+) -> dict[str, Any] | None:
+    values, positions = draft.resolved.values, loaded.positions
     try:
-        return ExperimentSettings.model_validate(values)
+        made = trainable.resolve(values)
     except ValidationError as error:
         for found in error.errors():
-            explained = explain(found, values, ExperimentSettings)
+            assert trainable.settings_model is not None
+            explained = explain(found, values, trainable.settings_model)
             place = _place(draft.resolved, explained.path, explained.at_key)
             message = explained.message
             if place is None:
                 place, message = draft.place, f"{dotted(explained.path)}: {message}"
             problems.append(positions.problem(place, message, at_key=explained.at_key))
-    return None
+        return None
+    place, _ = draft.resolved.origin(("training", "select"))
+    if trainable.settings_model is not None and place is not None and place[0] != "select":
+        message = "is set for all variants alike by `select:` of the study, wanted nothing here"
+        problems.append(positions.problem(place, message, at_key=True))
+    return made
 
 
 def _place(resolved: Resolved, path: Path_, at_key: bool) -> Path_ | None:
@@ -276,15 +427,16 @@ def _place(resolved: Resolved, path: Path_, at_key: bool) -> Path_ | None:
 
 
 def _without_doubles(
-    checked: Sequence[tuple[_Draft, ExperimentSettings]], positions: Positions, problems: list[Problem]
-) -> tuple[list[tuple[_Draft, ExperimentSettings]], tuple[str, ...]]:
+    checked: Sequence[_Checked], positions: Positions, problems: list[Problem]
+) -> tuple[list[_Checked], tuple[str, ...]]:
     """Refuse two variants of one name or of equal settings; an ablation at the baseline's value *is* the baseline."""
     names: dict[str, _Draft] = {}
     settings: dict[str, _Draft] = {}
     kept, notes = [], []
     for draft, made in checked:
-        same = settings.get(made.model_dump_json())
-        if same is not None and draft.arm.is_ablation and same.arm.is_baseline and draft.levels == same.levels:
+        written = canonical(made)
+        same = settings.get(written)
+        if same is not None and draft.arm.ablates is not None and same.arm.is_baseline and draft.levels == same.levels:
             notes.append(f"{draft.name} is the baseline, '{same.name}', which stands for it")
             continue
         if same is not None:
@@ -306,14 +458,14 @@ def _without_doubles(
                 )
             )
             continue
-        names[draft.name] = settings[made.model_dump_json()] = draft
+        names[draft.name] = settings[written] = draft
         kept.append((draft, made))
     return kept, tuple(notes)
 
 
 def _baseline(
     variants: Sequence[Variant],
-    kept: Sequence[tuple[_Draft, ExperimentSettings]],
+    kept: Sequence[_Checked],
     loaded: LoadedStudy,
     problems: list[Problem],
 ) -> str | None:
@@ -329,46 +481,71 @@ def _baseline(
     return arms[0] if len(arms) == 1 else None
 
 
+def _check_metrics(loaded: LoadedStudy, trainable: Trainable, problems: list[Problem]) -> None:
+    """Refuse metrics that the trainable does not have, where it is known which it has."""
+    study, positions = loaded.study, loaded.positions
+    if trainable.metrics is None:
+        return
+    asked: list[tuple[Path_, str]] = [
+        (("report", "metrics", index), name) for index, name in enumerate(getattr(study.report, "metrics", ()))
+    ]
+    asked += [(("report", "metric"), study.report.metric)] if isinstance(study.report, ByDatasetSettings) else []
+    asked += [(("published", index, "metric"), one.metric) for index, one in enumerate(study.published)]
+    for place, name in asked:
+        message = unknown_metric(name, trainable.metrics)
+        if message is not None:
+            problems.append(positions.problem(place, message))
+
+
 def _check_report(
     loaded: LoadedStudy, variants: Sequence[Variant], baseline: str | None, problems: list[Problem]
 ) -> None:
     """Refuse a report that the variants cannot fill, at the line of `report` or of the published number."""
     study, positions = loaded.study, loaded.positions
-    known = set[str]().union(*(variant.factors for variant in variants), *(flat(v.values) for v in variants))
     for name in ("x", "columns", "groups", "rows"):
         path = getattr(study.report, name, None)
         if path is not None and any(path not in variant.factors for variant in variants):
+            known = set[str]().union(*((*variant.factors, *flat(variant.settings)) for variant in variants))
             message = f"found '{path}', wanted a factor of the grid or a setting{did_you_mean(path, known)}"
             problems.append(positions.problem(("report", name), message))
-    if problems:
+    if problems or study.search is not None:
         return
     shown = tuple(ReportVariant(variant.name, variant.label, variant.factors) for variant in variants)
-    for n_published in range(len(study.published) + 1):
+
+    def fault(n_published: int) -> str | None:
         try:
+            check_metrics(study.report, study.select.full_name)
             check_report(study.report, shown, baseline, study.published[:n_published])
         except ValueError as error:
-            place: Path_ = ("published", n_published - 1) if n_published else ("report",)
-            problems.append(positions.problem(place, str(error).removeprefix("published: ")))
-            return
+            return str(error).removeprefix("published: ")
+        return None
+
+    if fault(len(study.published)) is not None:
+        # the fewest numbers that cannot be shown end with the one at fault
+        at, message = next((n, told) for n in range(len(study.published) + 1) if (told := fault(n)) is not None)
+        problems.append(positions.problem(("published", at - 1) if at else ("report",), message))
 
 
 # ------------------------------------------------------------------------------------------------- names for reports
 
 
-def _variants(kept: Sequence[tuple[_Draft, ExperimentSettings]], study: Study) -> tuple[Variant, ...]:
-    values = [made.model_dump(mode="json") for _, made in kept]
+def _variants(kept: Sequence[_Checked], study: Study) -> tuple[Variant, ...]:
+    values = [made for _, made in kept]
     leaves = [flat(of) for of in values]
     asked = dict.fromkeys(
-        [*study.ablate, *(factor for factor, levels in study.grid.items() if isinstance(levels, list))]
+        [*study.ablate, *(factor for factor, levels in study.grid.items() if isinstance(levels, list)), *study.zip]
     )
-    varying = [path for path in dict.fromkeys(itertools.chain(*leaves)) if _varies(path, values)]
+    paths = itertools.chain.from_iterable({tuple(of): None for of in leaves})
+    varying = [path for path in dict.fromkeys(paths) if _varies(path, values, leaves)]
     outer = [*asked, *varying]
     # what lies inside a part that varies as a whole is told by it
     varying = [path for path in varying if not any(path.startswith(f"{other}.") for other in outer)]
-    paths = [*asked, *varying, *study.report.paths]
+    paths = list(dict.fromkeys([*asked, *varying, *study.report.paths]))
     factors = []
-    for (draft, _), of in zip(kept, values, strict=True):
-        found = {path: value for path in dict.fromkeys(paths) if (value := _value(of, path)) is not _ABSENT}
+    for (draft, made), of in zip(kept, leaves, strict=True):
+        found = {
+            path: value for path in paths if (value := of[path] if path in of else _value(made, path)) is not _ABSENT
+        }
         factors.append(found | {level.factor: level.label for level in draft.levels if level.named})
     labels = _labels(kept, factors, study)
     return tuple(
@@ -387,23 +564,24 @@ def _value(values: dict[str, Any], path: str) -> Any:
         return _ABSENT
 
 
-def _varies(path: str, values: Sequence[dict[str, Any]]) -> bool:
+def _varies(path: str, values: Sequence[dict[str, Any]], leaves: Sequence[dict[str, Any]]) -> bool:
     """Whether a setting that all variants have differs between them. What only some kinds have is told by `kind`."""
-    found = [_value(of, path) for of in values]
-    return all(value is not _ABSENT for value in found) and any(value != found[0] for value in found)
+    found = [leaf[path] if path in leaf else _value(of, path) for of, leaf in zip(values, leaves, strict=True)]
+    return _ABSENT not in found and found.count(found[0]) < len(found)
 
 
-def _labels(
-    kept: Sequence[tuple[_Draft, ExperimentSettings]], factors: Sequence[dict[str, Any]], study: Study
-) -> list[str]:
+def _labels(kept: Sequence[_Checked], factors: Sequence[dict[str, Any]], study: Study) -> list[str]:
     """Labels name what the table does not show beside: `by_dataset` has the data set in its columns already."""
     report = study.report
     axes = [] if not isinstance(report, ByDatasetSettings) else [report.columns, report.groups]
     shown = set()
-    for position, factor in enumerate(study.grid):
+    for factor in study.grid:
         for axis in filter(None, axes):
             pairs = {
-                (draft.levels[position].label, word(of.get(axis))) for (draft, _), of in zip(kept, factors, strict=True)
+                (level.label, word(of.get(axis)))
+                for (draft, _), of in zip(kept, factors, strict=True)
+                for level in draft.levels
+                if level.factor == factor
             }
             one_to_one = len(pairs) == len({level for level, _ in pairs}) == len({value for _, value in pairs})
             if one_to_one and len(pairs) > 1:

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from model.settings import ExperimentSettings
 from orchestrator.events import Listener
 from orchestrator.interrupts import Interrupts
-from orchestrator.trial import Job, Trainable, cut_off, prepare, run_trial
+from orchestrator.preflight import Machine
+from orchestrator.scheduling import settle
+from orchestrator.scheduling.queue import Queue
+from orchestrator.trainables import Report, Surroundings, Trainable
+from orchestrator.trial import Job, cut_off, failure_of, run_trial
 
 
 class Inline:
     """This process. Ctrl-C reaches the trial as KeyboardInterrupt."""
 
-    def prepare(
-        self, trainable: Trainable, settings: ExperimentSettings, data: tuple[Path, ...], cache: Path
-    ) -> dict[str, Any]:
-        return prepare(trainable, settings, data, cache)
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
 
-    def run(self, jobs: Sequence[Job], listener: Listener, interrupts: Interrupts) -> None:
-        for job in jobs:
-            if interrupts.requested:
-                return
+    def prepare(self, trainable: Trainable, values: Mapping[str, Any], where: Surroundings) -> None:
+        trainable.prepare(values, where)
+
+    def run(self, queue: Queue, listener: Listener, interrupts: Interrupts) -> None:
+        while not interrupts.requested and (start := queue.next()) is not None:
+            job = start.job
             listener.started(job)
             try:
-                record = run_trial(job, _reporting(job, listener))
+                record = run_trial(job, _reporting(job, listener), alone=start.alone)
             except KeyboardInterrupt:
                 interrupts.requested = True
                 record = cut_off(job, "interrupted")
-            listener.ended(job, record)
+            except OSError as error:
+                record = cut_off(job, "failed", failure_of(error))
+            settle(job, record, queue, listener)
 
 
-def _reporting(job: Job, listener: Listener) -> Any:
+def _reporting(job: Job, listener: Listener) -> Report:
     return lambda given: listener.epoch(job, given["epoch"], given["metrics"])

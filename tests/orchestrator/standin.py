@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from model.settings import ExperimentSettings
-from orchestrator.trial import Trainable
+from orchestrator.trainables.model import Model
 from reports.settings import METRICS
 
-STANDIN = Trainable(run="tests.orchestrator.standin:run", prepare="tests.orchestrator.standin:prepare")
+STANDIN = Model("tests.orchestrator.standin:run", "tests.orchestrator.standin:prepare")
 
 RAISES, NO_NUMBER, SLOW, DIES, WITHOUT_SCORES = 90, 91, 92, 93, 94
 """Values of `training.batch_size` with which a trial fails, scores NaN, takes half a minute for its first epoch, kills

@@ -101,7 +101,7 @@ def test_status_and_report_tell_of_what_was_run(tmp_path):
     assert counts == {"cached": 4}
     code, output, _ = orchestrate("report", path, "--home", home, "--out", tmp_path / "out")
     assert code == 0 and str(tmp_path / "out" / "table.tex") in output.splitlines()
-    assert len(json.loads(orchestrate("status", "--home", home, "--json")[1])["trials"]) == 4
+    assert len(json.loads(orchestrate("runs", "--home", home, "--json")[1])["trials"]) == 4
 
 
 def test_data_sets_are_listed_and_an_unknown_one_is_refused():

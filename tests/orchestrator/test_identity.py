@@ -6,11 +6,16 @@ import pytest
 
 import model
 from model.settings import ExperimentSettings
-from orchestrator.identity import KEY_LENGTH, canonical, keys, trial_key
+from orchestrator.identity import KEY_LENGTH, canonical, keys
+from orchestrator.trainables.model import Model
 
 
 def key(settings=None, seed=1, digest="d"):
-    return trial_key(ExperimentSettings.model_validate(settings or {}), seed, digest)
+    return keys(written(settings), [seed], digest, Model().identity())[0]
+
+
+def written(settings=None):
+    return canonical(ExperimentSettings.model_validate(settings or {}).model_dump(mode="json"))
 
 
 def test_one_and_one_point_nought_and_true_are_three_values():
@@ -41,4 +46,4 @@ def test_settings_seed_data_and_code_epoch_are_in_the_key(monkeypatch):
 
 
 def test_the_keys_of_many_seeds_are_those_of_each():
-    assert keys(ExperimentSettings(), [1, 2], "d") == [key(seed=1), key(seed=2)]
+    assert keys(written(), [1, 2], "d", Model().identity()) == [key(seed=1), key(seed=2)]

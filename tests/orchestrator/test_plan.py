@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from model.data.catalog import DataNotFound
 from orchestrator.errors import StudyError
 from orchestrator.plan import plan
-from orchestrator.store import Home, TrialRecord, write_record
+from orchestrator.store import Failure, Home, TrialRecord, write_record
 from tests.orchestrator.samples import HEAD, SWEEP, loaded
 
 
@@ -24,9 +23,10 @@ def record(trial, status):
         seed=trial.seed,
         status=status,
         started="2026-01-01T00:00:00+00:00",
-        settings=trial.variant.values,
+        settings=trial.variant.settings,
         data_digest=trial.data_digest,
         code_epoch=1,
+        failure=Failure(kind="ValueError", message="", traceback="") if status == "failed" else None,
     )
 
 
@@ -41,14 +41,15 @@ def test_every_variant_has_the_same_seeds_and_every_trial_a_key_of_its_own(tmp_p
     assert len({trial.key for trial in trials}) == 4
 
 
-def test_a_finished_trial_is_cached_and_any_other_is_run_again(tmp_path):
+def test_a_finished_trial_is_cached_and_one_that_failed_by_its_own_fault_is_left_alone(tmp_path):
     home = Home.at(tmp_path / "home")
     for trial, status in zip(planned(tmp_path).trials, ("finished", "failed", "interrupted"), strict=False):
         home.trial(trial.key).mkdir(parents=True)
         write_record(home.trial(trial.key), record(trial, status))
     again = planned(tmp_path)
     assert [trial.state for trial in again.trials] == ["cached", "failed", "interrupted", "new"]
-    assert len(again.missing) == 3
+    assert [trial.state for trial in again.missing] == ["interrupted", "new"]
+    assert [trial.state for trial in again.failed] == ["failed"]
 
 
 def test_a_further_value_and_a_further_seed_leave_the_keys_of_the_others(tmp_path):
@@ -74,9 +75,6 @@ def test_a_budget_may_take_fewer_seeds(tmp_path):
 def test_data_that_is_not_there_is_told_at_the_line_that_asks_for_it(tmp_path):
     text = HEAD.replace("{name: builtin, train: 4, dev: 2, test: 2}", "{name: cdr}")
 
-    def digest(settings, search):
-        raise DataNotFound("cdr is in none of the data folders")
-
     study = loaded(tmp_path, text)
-    with pytest.raises(StudyError, match=r"study.yaml:5:9 settings.data: cdr is in none"):
-        plan(study, "full", Home.at(tmp_path), (), digest=digest)
+    with pytest.raises(StudyError, match=r"study.yaml:5:9 settings.data: .*cdr"):
+        plan(study, "full", Home.at(tmp_path), ())

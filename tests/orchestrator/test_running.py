@@ -13,7 +13,8 @@ from orchestrator.execution import Options
 from orchestrator.schema import load
 from orchestrator.store import Home, write_record
 from orchestrator.tracking import Tracker
-from orchestrator.trial import Trainable, _start_afresh
+from orchestrator.trainables.model import Model
+from orchestrator.trial import _start_afresh
 from tests.orchestrator.samples import HEAD, SWEEP, write
 from tests.orchestrator.standin import NO_NUMBER, RAISES, STANDIN, WITHOUT_SCORES
 
@@ -146,17 +147,20 @@ def test_a_trial_without_a_finite_score_has_failed(tmp_path, behaviour, message)
     assert message in outcome.failed[0].record.failure.message
 
 
-def test_a_failed_trial_is_tried_again_by_the_next_run(tmp_path):
+def test_a_trial_that_failed_by_its_own_fault_is_run_again_only_on_request(tmp_path):
     text = variant(**{"training.batch_size": RAISES})
-    run(tmp_path, text)
+    failed = frozenset(trial.key for trial in run(tmp_path, text).failed)
     again = run(tmp_path, text)
-    assert (len(again.executed), again.cached) == (2, 2)
-    assert {trial.record.attempts for trial in again.failed} == {2}
+    assert (len(again.executed), again.cached, again.exit_code) == (0, 2, Exit.TRIAL_FAILED)
+    retried = run(tmp_path, text, only=failed)
+    assert set(retried.executed) == failed
+    assert {trial.record.attempts for trial in retried.failed} == {2}
+    assert {earlier.failure.kind for trial in retried.failed for earlier in trial.record.earlier} == {"ValueError"}
 
 
 def test_a_record_says_where_its_numbers_come_from(tmp_path):
     record = run(tmp_path).plan.trials[0].record
-    assert record.provenance["code"].keys() == {"commit", "dirty"}
+    assert record.provenance["code"].keys() == {"commit", "dirty", "diff"}
     assert {"torch", "numpy"} <= record.provenance["packages"].keys()
     assert record.provenance["hardware"]["cores"] >= 1
     assert record.settings["model"]["memory"]["warmup_proportion"] == 0.0
@@ -197,7 +201,7 @@ def test_an_encoder_that_is_not_there_is_refused_at_its_line(tmp_path):
 
 
 def test_data_that_cannot_be_prepared_is_a_fault_of_the_study(tmp_path):
-    trainable = Trainable(run=STANDIN.run, prepare="tests.orchestrator.test_running:malformed")
+    trainable = Model(STANDIN.run_function, "tests.orchestrator.test_running:malformed")
     with pytest.raises(StudyError, match=r"study.yaml:5:16 settings.data.name: train.txt, document 3: no title"):
         run(tmp_path, trainable=trainable)
 

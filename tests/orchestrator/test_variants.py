@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator.overrides import value_at
 from tests.orchestrator.samples import HEAD, SWEEP, expanded
 
 TABLE = (
@@ -32,7 +33,10 @@ def names(expansion):
 def test_a_list_of_values_makes_a_variant_of_each(tmp_path):
     expansion = expanded(tmp_path, SWEEP)
     assert names(expansion) == ["warmup_proportion=0", "warmup_proportion=0.4"]
-    assert [variant.settings.model.memory.warmup_proportion for variant in expansion.variants] == [0.0, 0.4]
+    assert [value_at(variant.settings, "model.memory.warmup_proportion") for variant in expansion.variants] == [
+        0.0,
+        0.4,
+    ]
     assert [variant.factors for variant in expansion.variants] == [
         {"model.memory.warmup_proportion": 0.0},
         {"model.memory.warmup_proportion": 0.4},
@@ -62,8 +66,8 @@ def test_variants_differ_from_the_baseline_not_from_the_settings_below_it(tmp_pa
         + "baseline: {name: base, settings: {model.dropout: 0.3}}\nvariants:\n  x: {settings: {training.epochs: 3}}\n"
     )
     base, x = expanded(tmp_path, text).variants
-    assert (base.settings.model.dropout, x.settings.model.dropout) == (0.3, 0.3)
-    assert (base.settings.training.epochs, x.settings.training.epochs) == (2, 3)
+    assert (value_at(base.settings, "model.dropout"), value_at(x.settings, "model.dropout")) == (0.3, 0.3)
+    assert (value_at(base.settings, "training.epochs"), value_at(x.settings, "training.epochs")) == (2, 3)
 
 
 def test_a_grid_crosses_its_factors(tmp_path):
@@ -72,7 +76,7 @@ def test_a_grid_crosses_its_factors(tmp_path):
     assert names(expansion)[:3] == ["JEREX / GRC / A", "JEREX / GRC / B", "JEREX / MRC / A"]
     first = expansion.variants[0]
     assert {"model": "JEREX", "pairs": "GRC", "corpus": "A"}.items() <= first.factors.items()
-    assert first.settings.model.entity.classifier.kind == "linear"
+    assert value_at(first.settings, "model.entity.classifier.kind") == "linear"
 
 
 def test_a_grid_repeats_baseline_and_variants_at_each_of_its_points(tmp_path):
@@ -103,8 +107,10 @@ def test_a_baseline_may_name_a_point_of_the_grid(tmp_path):
 
 def test_a_budget_lies_over_every_variant(tmp_path):
     text = SWEEP + "budgets:\n  cpu: {note: one epoch, settings: {training.epochs: 1}}\n"
-    assert {variant.settings.training.epochs for variant in expanded(tmp_path, text).variants} == {2}
-    assert {variant.settings.training.epochs for variant in expanded(tmp_path, text, "cpu").variants} == {1}
+    assert {value_at(variant.settings, "training.epochs") for variant in expanded(tmp_path, text).variants} == {2}
+    assert {value_at(variant.settings, "training.epochs") for variant in expanded(tmp_path, text, "cpu").variants} == {
+        1
+    }
 
 
 def test_a_budget_wins_over_what_a_variant_sets_itself(tmp_path):
@@ -113,7 +119,7 @@ def test_a_budget_wins_over_what_a_variant_sets_itself(tmp_path):
         "budgets:\n  cpu: {note: one epoch, settings: {training.epochs: 1}}\n"
     )
     (long,) = expanded(tmp_path, text, "cpu").variants
-    assert (long.settings.training.epochs, long.settings.model.dropout) == (1, 0.2)
+    assert (value_at(long.settings, "training.epochs"), value_at(long.settings, "model.dropout")) == (1, 0.2)
 
 
 def test_a_study_that_varies_nothing_is_one_variant(tmp_path):
@@ -127,10 +133,10 @@ def test_what_lies_inside_a_part_that_varies_as_a_whole_is_no_factor_of_its_own(
 
 def test_a_budget_may_set_more_for_one_level_of_the_grid(tmp_path):
     text = TABLE + "budgets:\n  small: {note: less, grid: {corpus: {B: {data.train: 3}}}}\n"
-    sizes = {v.name: v.settings.data.train for v in expanded(tmp_path, text, "small").variants}
+    sizes = {v.name: value_at(v.settings, "data.train") for v in expanded(tmp_path, text, "small").variants}
     assert sizes["JEREX / GRC / A"] == 4
     assert sizes["JEREX / GRC / B"] == 3
-    assert {v.settings.data.train for v in expanded(tmp_path, text).variants} == {4}
+    assert {value_at(v.settings, "data.train") for v in expanded(tmp_path, text).variants} == {4}
 
 
 def test_the_points_of_a_grid_are_labelled_by_themselves(tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from model.settings import ExperimentSettings
 from orchestrator.schema import load
 from orchestrator.variants import check
 from reports.settings import word
@@ -39,10 +40,11 @@ def test_the_full_budget_is_the_papers_and_a_smaller_one_says_what_it_cuts(path)
     expansions = check(loaded)
     assert len(loaded.study.seeds) == 5
     for variant in expansions["full"].variants:
-        training, data = variant.settings.training, variant.settings.data
+        settings = ExperimentSettings.model_validate(variant.settings)
+        training, data = settings.training, settings.data
         assert (training.epochs, training.batch_size, training.learning_rate) == (20, 2, 5e-5)
         assert (data.limit.train, data.limit.dev, data.limit.test) == (None, None, None)
-        assert variant.settings.model.encoder.name in ("allenai/scibert_scivocab_cased", "bert-base-cased")
+        assert settings.model.encoder.name in ("allenai/scibert_scivocab_cased", "bert-base-cased")
     assert {"cpu", "smoke"} <= set(loaded.study.budgets)
     for budget in loaded.study.budgets.values():
         assert budget.note
@@ -50,13 +52,20 @@ def test_the_full_budget_is_the_papers_and_a_smaller_one_says_what_it_cuts(path)
 
 def test_the_warm_up_study_sweeps_the_proportion():
     variants = check(load(STUDIES / "warmup.yaml"))["full"].variants
-    assert [word(v.settings.model.memory.warmup_proportion) for v in variants] == ["0", "0.2", "0.4", "0.6", "0.8", "1"]
-    assert {(v.settings.data.name, v.settings.model.relation.pairs.kind) for v in variants} == {
+    assert [word(v.settings["model"]["memory"]["warmup_proportion"]) for v in variants] == [
+        "0",
+        "0.2",
+        "0.4",
+        "0.6",
+        "0.8",
+        "1",
+    ]
+    assert {(v.settings["data"]["name"], v.settings["model"]["relation"]["pairs"]["kind"]) for v in variants} == {
         ("cdr", "multi_instance")
     }
 
 
 def test_quickstart_needs_nothing_from_outside():
     for variant in check(load(STUDIES / "quickstart.yaml"))["full"].variants:
-        assert variant.settings.data.name == "builtin"
-        assert variant.settings.model.encoder.name == "minilm"
+        assert variant.settings["data"]["name"] == "builtin"
+        assert variant.settings["model"]["encoder"]["name"] == "minilm"

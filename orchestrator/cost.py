@@ -1,0 +1,161 @@
+"""What a study will cost before it is run: trial hours, wall time and disk, from what was measured.
+
+A trial takes as long as the finished trials of its variant did on average, which differ from it in their seed only.
+Where there are none, a pilot tells: one epoch of it, run as a trial of its own, times the epochs.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import shutil
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from orchestrator import identity
+from orchestrator.errors import Problem
+from orchestrator.plan import Plan, PlannedTrial
+from orchestrator.preflight import Machine, counted
+from orchestrator.schema import Resources
+from orchestrator.store import Home, read_history
+from orchestrator.variants import Variant
+
+Source = Literal["measured", "pilot"]
+_SECONDS = ("seconds/training", "seconds/evaluation")
+_WHILE_RUNNING = 3
+"""Times its weights that a trial keeps beside them while it runs: the last epoch's, and two moments of each."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The expected cost of some trials."""
+
+    hours: float | None
+    """Of all trials together; `None` as long as any variant is unknown."""
+    wall_hours: float | None
+    """With as many side by side as there is room for."""
+    slots: int
+    """Trials side by side."""
+    sources: dict[str, Source]
+    """Variant → where its duration is from."""
+    unknown: tuple[str, ...]
+    """Variants that nothing was measured of."""
+    disk_bytes: int | None
+
+
+def estimate(plan: Plan, chosen: Sequence[PlannedTrial], home: Home, slots: int = 1) -> Estimate:
+    """What the chosen trials of a plan will cost."""
+    wanted = Counter(trial.variant.name for trial in chosen)
+    seconds: dict[str, float] = {}
+    sources: dict[str, Source] = {}
+    for variant in plan.variants:
+        if variant.name not in wanted:
+            continue
+        own = [t.record.duration_s for t in plan.trials if t.variant is variant and t.is_finished and t.record]
+        if own:
+            seconds[variant.name], sources[variant.name] = statistics.fmean(own), "measured"
+            continue
+        pilot = _pilot_seconds(plan, variant, home)
+        if pilot is not None:
+            seconds[variant.name], sources[variant.name] = pilot, "pilot"
+    unknown = tuple(name for name in wanted if name not in seconds)
+    hours = wall = None
+    if not unknown:
+        hours = sum(seconds[trial.variant.name] for trial in chosen) / 3600
+        wall = _wall_seconds([seconds[trial.variant.name] for trial in chosen], slots) / 3600
+    return Estimate(hours, wall, slots, sources, unknown, disk_bytes(plan, chosen, home, slots))
+
+
+def problems(expected: Estimate, n_trials: int, home: Home, max_hours: float | None) -> list[Problem]:
+    """What is too much: more than the disk has, more than the person who types the command allows."""
+    found = []
+    # a home that does not exist yet will lie on the disk of the folder that does
+    free = shutil.disk_usage(next(folder for folder in (home.root, *home.root.parents) if folder.is_dir())).free
+    if expected.disk_bytes is not None and expected.disk_bytes > free:
+        found.append(
+            f"{counted(n_trials, 'trial')} will leave about {expected.disk_bytes / 2**30:.1f} GiB in {home.root}, "
+            f"which has {free / 2**30:.1f} GiB free; make room (`orchestrate gc` clears checkpoints), or choose "
+            f"another by --home"
+        )
+    if max_hours is not None and expected.hours is None:
+        names = ", ".join(expected.unknown[:3]) + (", …" if len(expected.unknown) > 3 else "")
+        found.append(
+            f"--max-hours {max_hours:g}: nothing tells yet how long a trial of {names} takes; "
+            f"`orchestrate plan --pilot` measures it"
+        )
+    elif max_hours is not None and expected.hours is not None and expected.hours > max_hours:
+        found.append(f"about {expected.hours:.2f} trial hours are expected, more than --max-hours {max_hours:g}")
+    return [Problem("", 0, 0, "", message) for message in found]
+
+
+def slots(resources: Resources, machine: Machine, at_most: int | None = None) -> int:
+    """Trials that fit side by side."""
+    fit = machine.cpus // resources.cpus
+    if resources.most_gpus:
+        fit = min(fit, int(machine.gpus / resources.most_gpus + 1e-9))
+    return max(1, min(fit, at_most or fit))
+
+
+def pilot(plan: Plan, variant: Variant) -> tuple[str, dict[str, Any], int] | None:
+    """Key and settings of a variant's pilot, and how many times longer the trial is; `None` if it can have none."""
+    shortened = plan.trainable.pilot(variant.settings)
+    if shortened is None:
+        return None
+    settings, factor = shortened
+    digest = next(trial.data_digest for trial in plan.trials if trial.variant is variant)
+    written = identity.canonical(settings)
+    (key,) = identity.keys(written, plan.seeds[:1], digest, plan.trainable.identity())
+    return key, settings, factor
+
+
+def disk_bytes(plan: Plan, chosen: Sequence[PlannedTrial], home: Home, slots: int = 1) -> int | None:
+    """Bytes that the chosen trials will leave, and keep beside while they run; `None` if nothing tells."""
+    finished = [trial.key for trial in plan.trials if trial.is_finished][:3]
+    measured = [_size(home.trial(key)) for key in finished]
+    per_trial: list[int] = []
+    known: dict[str, int | None] = {}
+    for trial in chosen:
+        if trial.variant.name not in known:
+            told = plan.trainable.disk_bytes(trial.variant.settings)
+            known[trial.variant.name] = told if told is not None else max(measured, default=None)
+        size = known[trial.variant.name]
+        if size is None:
+            return None
+        per_trial.append(size)
+    return sum(per_trial) + _WHILE_RUNNING * max(per_trial, default=0) * min(slots, len(per_trial))
+
+
+def _pilot_seconds(plan: Plan, variant: Variant, home: Home) -> float | None:
+    found = pilot(plan, variant)
+    if found is None:
+        return None
+    key, _, factor = found
+    record = home.record(key)
+    if record is None or record.status != "finished":
+        return None
+    epoch = sum(_seconds(metrics) for _, metrics in read_history(home.trial(key))[:1])
+    # what is not training comes once: loading, and the evaluation on test
+    return max(record.duration_s - epoch, 0.0) + epoch * factor
+
+
+def _seconds(metrics: Mapping[str, float]) -> float:
+    return sum(metrics.get(name, 0.0) for name in _SECONDS)
+
+
+def _wall_seconds(durations: Sequence[float], slots: int) -> float:
+    """Each trial in turn goes where there is room first."""
+    free_at = [0.0] * slots
+    for duration in durations:
+        heapq.heapreplace(free_at, free_at[0] + duration)
+    return max(free_at)
+
+
+def _size(folder: Path) -> int:
+    found = 0
+    for below, _, names in os.walk(folder):
+        found += sum(os.stat(os.path.join(below, name)).st_size for name in names)
+    return found
