@@ -20,9 +20,10 @@ from reports.settings import METRICS
 
 STANDIN = Model("tests.orchestrator.standin:run", "tests.orchestrator.standin:prepare")
 
-RAISES, NO_NUMBER, SLOW, DIES, WITHOUT_SCORES = 90, 91, 92, 93, 94
+RAISES, NO_NUMBER, SLOW, DIES, WITHOUT_SCORES, DIES_ONCE, NO_MEMORY_ONCE, GPU = 90, 91, 92, 93, 94, 95, 96, 97
 """Values of `training.batch_size` with which a trial fails, scores NaN, takes half a minute for its first epoch, kills
-its process, or forgets its scores."""
+its process, forgets its scores; kills its process or runs out of memory in its first attempt; takes three tenths of a
+GPU's memory and tells which GPU it was given."""
 
 log = logging.getLogger("model")
 
@@ -36,6 +37,15 @@ def prepare(settings: ExperimentSettings, *, data: Sequence[Path], cache: Path) 
 
 def score(settings: ExperimentSettings, seed: int, epoch: int) -> float:
     return 40 + 10 * settings.model.memory.warmup_proportion + seed + 0.1 * epoch
+
+
+def _is_first(folder: Path) -> bool:
+    """Whether nothing has failed in this folder yet; from now on something has."""
+    marker = folder / "failed-once"
+    if marker.exists():
+        return False
+    marker.touch()
+    return True
 
 
 def run(
@@ -58,8 +68,10 @@ def run(
     for epoch in range(len(history) + 1, settings.training.epochs + 1):
         if behaviour == RAISES:
             raise ValueError("the loss is not finite")
-        if behaviour == DIES:
+        if behaviour == DIES or (behaviour == DIES_ONCE and epoch == 2 and _is_first(folder)):
             os._exit(9)
+        if behaviour == NO_MEMORY_ONCE and epoch == 2 and _is_first(folder):
+            raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB")
         metrics = {name: score(settings, seed, epoch) for name in METRICS if name.startswith("dev/")}
         metrics["loss/total"] = 1 / epoch
         history.append({"epoch": epoch, "step": epoch, "metrics": metrics})
@@ -79,7 +91,10 @@ def run(
     scores = {name: final - (1.0 if name.startswith("test/") else 0.0) for name in METRICS}
     if behaviour == NO_NUMBER:
         scores["test/relation_strict_f1"] = float("nan")
+    memory = {"peak_memory_bytes": 30 * 2**30, "device_memory_bytes": 100 * 2**30} if behaviour == GPU else {}
     return {
+        **memory,
+        "visible_gpus": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
         "metrics": {} if behaviour == WITHOUT_SCORES else scores,
         "selected_epoch": settings.training.epochs,
         "process": os.getpid(),

@@ -7,16 +7,17 @@ import shutil
 
 import pytest
 
-from orchestrator import execution
+from orchestrator import execution, reproduction
 from orchestrator.errors import Exit, StudyError
 from orchestrator.execution import Options
 from orchestrator.schema import load
 from orchestrator.store import Home, write_record
-from orchestrator.tracking import Tracker
+from orchestrator.tracking import Tracker, sync
+from orchestrator.trainables import Permissions
 from orchestrator.trainables.model import Model
 from orchestrator.trial import _start_afresh
 from tests.orchestrator.samples import HEAD, SWEEP, write
-from tests.orchestrator.standin import NO_NUMBER, RAISES, STANDIN, WITHOUT_SCORES
+from tests.orchestrator.standin import NO_MEMORY_ONCE, NO_NUMBER, RAISES, STANDIN, WITHOUT_SCORES
 
 pytestmark = pytest.mark.filterwarnings("default")  # mlflow and its parts warn of each other
 
@@ -182,6 +183,75 @@ def test_a_study_runs_on_without_its_tracker_and_is_brought_up_to_date_later(tmp
     _, runs = mlflow_runs(tmp_path)
     assert len(runs) == 4
     assert all(r.data.metrics["test/relation_strict_f1"] > 40 for r in runs)
+
+
+def test_sync_brings_the_tracker_up_to_date_without_running_anything(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////proc/nowhere/mlflow.db")
+    outcome = run(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    home = Home.at(tmp_path / "home")
+    # and one trial was running when its driver was killed
+    cut = outcome.plan.trials[0].record
+    write_record(home.trial(cut.key), cut.model_copy(update={"status": "running"}))
+    for _ in range(2):
+        synced = sync(home, "2026-01-01T00:00:00+00:00")
+        assert (synced.trials, synced.studies, synced.trouble) == (4, 1, None)
+        _, runs = mlflow_runs(tmp_path)
+        statuses = {r.data.tags["trial_key"]: r.info.status for r in runs}
+        assert len(runs) == 4 and statuses.pop(cut.key) == "KILLED" and set(statuses.values()) == {"FINISHED"}
+        (summary,) = mlflow_runs(tmp_path, "summary")[1]
+        assert summary.data.metrics["warmup_proportion_0.4/test/relation_strict_f1_n"] == 2
+
+
+def test_of_two_runs_of_one_trial_one_is_left(tmp_path):
+    outcome = run(tmp_path)
+    client, runs = mlflow_runs(tmp_path)
+    first = runs[0]
+    double = client.create_run(first.info.experiment_id, tags=dict(first.data.tags))
+    run(tmp_path)
+    _, runs = mlflow_runs(tmp_path)
+    assert len(runs) == 4 and double.info.run_id not in {r.info.run_id for r in runs}
+    assert {r.data.tags["trial_key"] for r in runs} == {trial.key for trial in outcome.plan.trials}
+
+
+def test_a_trial_without_memory_is_tried_again_alone_and_tagged(tmp_path):
+    text = variant(**{"training.batch_size": NO_MEMORY_ONCE}).replace("seeds: 2", "seeds: 1")
+    outcome = run(tmp_path, text)
+    assert outcome.exit_code == Exit.DONE
+    record = next(trial.record for trial in outcome.plan.trials if trial.variant.name == "bad")
+    assert (record.status, record.attempts, record.alone) == ("finished", 2, True)
+    (first,) = record.earlier
+    assert (first.status, first.failure.cause, first.alone) == ("failed", "memory", False)
+    (tracked,) = [r for r in mlflow_runs(tmp_path)[1] if r.data.tags["trial_key"] == record.key]
+    assert "memory" in tracked.data.tags["retried"] and "alone" in tracked.data.tags
+    assert tracked.info.status == "FINISHED"
+
+
+def test_no_attempt_follows_where_none_is_allowed(tmp_path):
+    text = variant(**{"training.batch_size": NO_MEMORY_ONCE}).replace("seeds: 2", "seeds: 1")
+    outcome = run(tmp_path, text, retries=0)
+    assert [trial.record.failure.cause for trial in outcome.failed] == ["memory"]
+    # but the next run takes it up again, as it is no fault of its own
+    assert run(tmp_path, text).exit_code == Exit.DONE
+
+
+def test_a_trial_that_is_reproduced_has_the_same_scores(tmp_path):
+    outcome = run(tmp_path)
+    record = outcome.plan.trials[0].record
+    home = Home.at(tmp_path / "home")
+    more = {"study": None, "permissions": Permissions()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reproduction, "Model", lambda: STANDIN)
+        done = reproduction.run(record, home, (), **more)
+        assert done.equal and done.again.metrics == record.metrics
+        assert home.record(record.key) == record
+        wrong = record.model_copy(update={"metrics": {**record.metrics, "test/relation_strict_f1": 1.0}})
+        assert not reproduction.run(wrong, home, (), **more).equal
+        with pytest.raises(StudyError, match="digest"):
+            reproduction.run(record.model_copy(update={"data_digest": "other"}), home, (), **more)
+        with pytest.raises(StudyError, match="code epoch 7"):
+            reproduction.run(record.model_copy(update={"code_epoch": 7}), home, (), **more)
+    assert reproduction.commands(record, home)[-1].startswith(f"orchestrate reproduce {record.key} --run")
 
 
 def test_a_request_that_cannot_be_met_is_refused_before_anything_starts(tmp_path):
