@@ -6,7 +6,8 @@ takes the disk are checkpoints.
 checkpoint/   the selected network of a trial
     best           (the default) kept of the best finished trial of each variant of each report in the home, by the
                    metric that the study selects by, so that every variant can still be used. Where the best one has
-                   none any more, the best that has one counts. A trial that is in no report keeps its record only.
+                   none any more, the best that has one counts. Of a search, the best of all. A trial that is in no
+                   report keeps its record only.
     all-finished   kept of every finished trial
     none           kept of none
     A trial that goes on from `last/` needs its checkpoint too, as its best epoch may be over: they stay together.
@@ -43,6 +44,7 @@ from orchestrator.report import reports_in
 from orchestrator.schema import FULL
 from orchestrator.store import Home, TrialRecord
 from reports.records import StudyResults, TrialResult
+from reports.search import SearchResults
 
 Keep = Literal["best", "all-finished", "none"]
 What = Literal["checkpoint", "last", "temporary"]
@@ -215,21 +217,28 @@ def _wanted_by_reports(home: Home, records: Mapping[str, TrialRecord]) -> tuple[
     other: dict[str, str] = {}
     for results, _ in reports_in(home):
         title = results.study if results.budget == FULL else f"{results.study}, budget {results.budget}"
+        if isinstance(results, SearchResults):
+            ranked = [(one, one.key) for one in results.ranked if one.key is not None]
+            other |= {key: f"the search of {title} has found a better one" for _, key in ranked if key not in other}
+            able = [(one, key) for one, key in ranked if _has_checkpoint(home, records, key)]
+            if able:
+                best, key = able[0]
+                needed.setdefault(key, f"the best of the search of {title} ({results.metric} {best.score:.2f})")
+            continue
         for variant in results.variants:
             finished = results.finished(variant.name)
             for trial in finished:
                 other.setdefault(trial.key, f"'{variant.name}' of {title} has a better seed")
-            able = [
-                trial
-                for trial in finished
-                if trial.key in records
-                and records[trial.key].status == "finished"
-                and _Trial(home.trial(trial.key), records[trial.key]).checkpoint
-            ]
+            able = [trial for trial in finished if _has_checkpoint(home, records, trial.key)]
             if able:
                 best, why = _best(able, results)
                 needed.setdefault(best.key, f"the best seed of '{variant.name}' of {title} ({why})")
     return needed, other
+
+
+def _has_checkpoint(home: Home, records: Mapping[str, TrialRecord], key: str) -> bool:
+    record = records.get(key)
+    return record is not None and record.status == "finished" and bool(_Trial(home.trial(key), record).checkpoint)
 
 
 def _best(able: Sequence[TrialResult], results: StudyResults) -> tuple[TrialResult, str]:

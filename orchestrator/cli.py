@@ -22,9 +22,10 @@ import typer
 from orchestrator import cost
 from orchestrator.errors import Exit, StudyError, did_you_mean, refused
 from orchestrator.index import read_run_ids
+from orchestrator.json_schema import json_schema
 from orchestrator.plan import Plan, plan
 from orchestrator.preflight import Machine
-from orchestrator.schema import FULL, LoadedStudy, json_schema, load
+from orchestrator.schema import FULL, LoadedStudy, load
 from orchestrator.store import Home
 from orchestrator.terminal import (
     complain,
@@ -37,6 +38,7 @@ from orchestrator.terminal import (
     print_table,
     print_trials,
     record_json,
+    search_json,
     trial_json,
 )
 from orchestrator.trainables import Permissions
@@ -142,7 +144,10 @@ def validate(studies: Annotated[list[Path], typer.Argument(metavar="STUDY...")],
             problems += error.problems
             continue
         counts = {name: len(expansion.variants) for name, expansion in expansions.items()}
-        told.append({"file": str(path), "study": loaded.study.study, "variants": counts[FULL], "budgets": list(counts)})
+        search = loaded.study.search
+        searched = {} if search is None else {"search": {"settings": len(search.space), "trials": search.trials}}
+        one = {"file": str(path), "study": loaded.study.study, "variants": counts[FULL], **searched}
+        told.append({**one, "budgets": list(counts)})
     if as_json:
         print_json({"valid": not problems, "studies": told, "problems": [asdict(problem) for problem in problems]})
         if problems:
@@ -151,7 +156,10 @@ def validate(studies: Annotated[list[Path], typer.Argument(metavar="STUDY...")],
         raise StudyError(problems)
     else:
         for one in told:
-            print(f"{one['file']}: {one['study']}, {one['variants']} variants, budgets {', '.join(one['budgets'])}")
+            what = f"{one['variants']} variants"
+            if "search" in one:
+                what = "search of {settings} settings by {trials} trials".format(**one["search"])
+            print(f"{one['file']}: {one['study']}, {what}, budgets {', '.join(one['budgets'])}")
 
 
 @app.command("plan")
@@ -181,7 +189,8 @@ def plan_command(
     planned = plan(loaded, options["budget"], place, options["data"])
     resources = planned.resources
     slots = cost.slots(resources, Machine.here(cpus, gpus if gpus is not None or resources.most_gpus else 0), jobs)
-    expected = cost.estimate(planned, planned.missing, place, slots)
+    to_run = (*planned.missing, *planned.to_come)
+    expected = cost.estimate(planned, to_run, place, slots)
     states = Counter(trial.state for trial in planned.trials)
     if as_json:
         run_ids = read_run_ids(place.index)
@@ -195,6 +204,7 @@ def plan_command(
                 "notes": planned.expansion.notes,
                 "trials": [{**trial_json(trial, run_ids), "state": trial.state} for trial in planned.trials],
                 "counts": dict(states),
+                **search_json(planned),
                 "cost": cost_json(expected),
             }
         )
@@ -203,9 +213,9 @@ def plan_command(
         for note in planned.expansion.notes:
             print(f"note: {note}")
         print(counts_line(planned, states))
-        for line in cost_lines(expected, len(planned.missing)):
+        for line in cost_lines(expected, len(to_run)):
             print(line)
-    problems = cost.problems(expected, len(planned.missing), place, max_hours) if planned.missing else []
+    problems = cost.problems(expected, len(to_run), place, max_hours) if to_run else []
     if problems:
         raise StudyError(problems)
 
@@ -303,7 +313,8 @@ def status(
     if as_json:
         run_ids = read_run_ids(place.index)
         trials = [trial_json(trial, run_ids, shown) for trial in planned.trials]
-        print_json({"study": planned.study.study, "budget": budget, "trials": trials, "counts": dict(states)})
+        told = {"study": planned.study.study, "budget": budget, "trials": trials, "counts": dict(states)}
+        print_json({**told, **search_json(planned)})
         return
     print_trials(planned, shown)
     print(counts_line(planned, states))

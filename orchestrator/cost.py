@@ -12,7 +12,7 @@ import shutil
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,18 +44,24 @@ class Estimate:
     """Variant → where its duration is from."""
     unknown: tuple[str, ...]
     """Variants that nothing was measured of."""
+    remedy: str
+    """What would measure them."""
     disk_bytes: int | None
 
 
 def estimate(plan: Plan, chosen: Sequence[PlannedTrial], home: Home, slots: int = 1) -> Estimate:
-    """What the chosen trials of a plan will cost."""
+    """What the chosen trials of a plan will cost. Those of a search, which have each a setting of their own, are taken
+    to be alike."""
+    if plan.search is not None:
+        chosen = [replace(trial, variant=plan.search.base) for trial in chosen]
     wanted = Counter(trial.variant.name for trial in chosen)
     seconds: dict[str, float] = {}
     sources: dict[str, Source] = {}
     for variant in plan.variants:
         if variant.name not in wanted:
             continue
-        own = [t.record.duration_s for t in plan.trials if t.variant is variant and t.is_finished and t.record]
+        alike = [t for t in plan.trials if plan.search is not None or t.variant is variant]
+        own = [t.record.duration_s for t in alike if t.is_finished and t.record]
         if own:
             seconds[variant.name], sources[variant.name] = statistics.fmean(own), "measured"
             continue
@@ -67,7 +73,12 @@ def estimate(plan: Plan, chosen: Sequence[PlannedTrial], home: Home, slots: int 
     if not unknown:
         hours = sum(seconds[trial.variant.name] for trial in chosen) / 3600
         wall = _wall_seconds([seconds[trial.variant.name] for trial in chosen], slots) / 3600
-    return Estimate(hours, wall, slots, sources, unknown, disk_bytes(plan, chosen, home, slots))
+    some = next((variant for variant in plan.variants if variant.name in unknown), None)
+    has_pilot = some is not None and plan.trainable.pilot(some.settings) is not None
+    remedy = (
+        "`orchestrate plan --pilot` measures an epoch of each" if has_pilot else "the first trial of each will tell"
+    )
+    return Estimate(hours, wall, slots, sources, unknown, remedy, disk_bytes(plan, chosen, home, slots))
 
 
 def problems(expected: Estimate, n_trials: int, home: Home, max_hours: float | None) -> list[Problem]:
@@ -84,8 +95,7 @@ def problems(expected: Estimate, n_trials: int, home: Home, max_hours: float | N
     if max_hours is not None and expected.hours is None:
         names = ", ".join(expected.unknown[:3]) + (", …" if len(expected.unknown) > 3 else "")
         found.append(
-            f"--max-hours {max_hours:g}: nothing tells yet how long a trial of {names} takes; "
-            f"`orchestrate plan --pilot` measures it"
+            f"--max-hours {max_hours:g}: nothing tells yet how long a trial of {names} takes; {expected.remedy}"
         )
     elif max_hours is not None and expected.hours is not None and expected.hours > max_hours:
         found.append(f"about {expected.hours:.2f} trial hours are expected, more than --max-hours {max_hours:g}")
@@ -106,9 +116,8 @@ def pilot(plan: Plan, variant: Variant) -> tuple[str, dict[str, Any], int] | Non
     if shortened is None:
         return None
     settings, factor = shortened
-    digest = next(trial.data_digest for trial in plan.trials if trial.variant is variant)
     written = identity.canonical(settings)
-    (key,) = identity.keys(written, plan.seeds[:1], digest, plan.trainable.identity())
+    (key,) = identity.keys(written, plan.seeds[:1], plan.data_digest(variant), plan.trainable.identity())
     return key, settings, factor
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from orchestrator import cost, index, preflight, progress, provenance, report
+from orchestrator import search as searches
 from orchestrator.errors import Exit, StudyError
 from orchestrator.events import Listener, Listeners
 from orchestrator.index import Index
@@ -16,12 +19,15 @@ from orchestrator.plan import Plan, PlannedTrial, plan
 from orchestrator.preflight import Machine
 from orchestrator.scheduling import Backend, BackendDied, BackendName
 from orchestrator.scheduling.queue import RETRIES, Queue
+from orchestrator.scheduling.ray import clear_left_over
 from orchestrator.scheduling.shares import GpuShares
 from orchestrator.schema import PILOT, LoadedStudy, Resources
+from orchestrator.search import Searcher
 from orchestrator.store import RECORD, Home, TrialRecord
 from orchestrator.tracking import Tracker
 from orchestrator.trainables import Permissions, Surroundings, Trainable, Unprepared
 from orchestrator.trial import Job, now
+from orchestrator.variants import Variant
 
 _RESTARTS = 3
 """How often in a row a backend is started again that dies before any trial has ended."""
@@ -82,13 +88,15 @@ class Outcome:
     def exit_code(self) -> Exit:
         if self.interrupted:
             return Exit.INTERRUPTED
-        return Exit.TRIAL_FAILED if self.plan.unfinished or self.stopped else Exit.DONE
+        is_complete = not self.plan.unfinished and not self.plan.to_come and not self.stopped
+        return Exit.DONE if is_complete else Exit.TRIAL_FAILED
 
 
 def run(loaded: LoadedStudy, home: Home, options: Options) -> Outcome:
     """Run the missing trials of a study. Raises StudyError, before any trial starts, for what cannot be run."""
     home.refuse_if_not_writable()
     with home.held(), index.opened(home.index) as books, caught() as interrupts:
+        clear_left_over(home.root)
         settled = home.settle(now())
         home.refresh(books)
         planned = _plan(loaded, home, options)
@@ -97,26 +105,36 @@ def run(loaded: LoadedStudy, home: Home, options: Options) -> Outcome:
         if options.trial_gpus is not None:
             resources = Resources(cpus=resources.cpus, gpus=options.trial_gpus)
         chosen = _chosen(planned, options)
+        to_come = planned.to_come if options.only is None else ()
         machine = Machine.here(options.cpus, options.gpus)
-        if chosen:
-            _refuse_what_cannot_be(planned, chosen, resources, machine, home, options)
+        if chosen or to_come:
+            _refuse_what_cannot_be(planned, [*chosen, *to_come], resources, machine, home, options)
         tracker = Tracker(home, planned.study.study, options.budget, books)
         kept = _Kept(home, books)
+        jobs = _Jobs(planned, home, options, resources)
+        searcher = None
+        if planned.search is not None:
+            settled += searches.settle(planned.search, planned.records, home)
+            searcher = Searcher(planned.search, home, planned.records, jobs.of_suggestion, suggests=bool(to_come))
         queue = Queue(
-            _jobs(planned, chosen, home, options, resources),
+            map(jobs.of, chosen),
             resources,
             retries=options.retries,
             shares=_shares(planned),
+            source=searcher,
         )
+        listeners: list[Listener] = [kept, tracker] if searcher is None else [searcher, kept, tracker]
         try:
             tracker.open()
             if not queue.is_done:
-                _run_queue(planned, queue, home, options, machine, [kept, tracker], interrupts)
+                _run_queue(planned, queue, jobs, machine, listeners, interrupts)
         except KeyboardInterrupt:
             interrupts.requested = True
         after = _plan(loaded, home, options)
+        if after.search is not None:
+            books.put_cells(after.study.study, options.budget, [(t.variant.name, t.seed, t.key) for t in after.trials])
         tracker.again()
-        tracker.reconcile([*settled, *(trial.record for trial in after.trials if trial.record is not None)])
+        tracker.reconcile([*settled, *after.records])
         files: dict[str, Path] = {}
         if any(trial.is_finished for trial in after.trials):
             results, files = report.write(after, home)
@@ -124,7 +142,7 @@ def run(loaded: LoadedStudy, home: Home, options: Options) -> Outcome:
         return Outcome(
             plan=after,
             executed=tuple(kept.ended_keys),
-            cached=sum(trial.is_finished for trial in planned.trials),
+            cached=sum(trial.is_finished or trial.is_given_up for trial in planned.trials),
             files=files,
             tracking=provenance.masked(tracker.uri),
             trouble=tracker.trouble,
@@ -138,6 +156,7 @@ def run_pilots(loaded: LoadedStudy, home: Home, options: Options) -> None:
     tracker. Raises StudyError for what cannot be run."""
     home.refuse_if_not_writable()
     with home.held(), index.opened(home.index) as books, caught() as interrupts:
+        clear_left_over(home.root)
         home.settle(now())
         planned = _plan(loaded, home, options)
         unknown = cost.estimate(planned, planned.missing, home).unknown
@@ -151,13 +170,13 @@ def run_pilots(loaded: LoadedStudy, home: Home, options: Options) -> None:
             if found is None:
                 continue
             key, settings, _ = found
-            digest = next(trial.data_digest for trial in planned.trials if trial.variant is variant)
+            digest = planned.data_digest(variant)
             shortened = replace(variant, name=f"{variant.name} (pilot)", settings=settings)
             chosen.append(PlannedTrial(key, shortened, planned.seeds[0], digest, home.record(key)))
-        jobs = _jobs(planned, chosen, home, replace(options, budget=PILOT), planned.resources)
-        queue = Queue(jobs, planned.resources, retries=options.retries)
+        jobs = _Jobs(planned, home, replace(options, budget=PILOT), planned.resources)
+        queue = Queue(map(jobs.of, chosen), planned.resources, retries=options.retries)
         if not queue.is_done:
-            _run_queue(planned, queue, home, options, machine, [_Kept(home, books)], interrupts)
+            _run_queue(planned, queue, jobs, machine, [_Kept(home, books)], interrupts)
         if interrupts.requested:
             raise KeyboardInterrupt
 
@@ -188,35 +207,56 @@ def _refuse_what_cannot_be(
         raise StudyError(problems)
 
 
-def _jobs(
-    planned: Plan, chosen: Sequence[PlannedTrial], home: Home, options: Options, resources: Resources
-) -> list[Job]:
-    if not chosen:
-        return []
-    origin = provenance.collect()
-    provenance.keep_patch(home.root)
-    study = planned.study
-    required = tuple(dict.fromkeys((study.select.full_name, *study.report.shown_metrics)))
-    # a trial that was given no GPU takes none, whatever this process could see
-    device = "cpu" if options.device == "auto" and not resources.most_gpus else options.device
-    where = Surroundings(options.data, home.cache, device, resources.cpus)
-    return [
-        Job(
+@dataclass(frozen=True)
+class _Jobs:
+    """Planned trials as jobs."""
+
+    planned: Plan
+    home: Home
+    options: Options
+    resources: Resources
+
+    def of(self, trial: PlannedTrial) -> Job:
+        study, folder = self.planned.study, self.home.trial(trial.key)
+        is_searched = self.planned.search is not None and self.options.budget != PILOT
+        given_up = folder / searches.GIVEN_UP if is_searched else None
+        if given_up is not None:
+            given_up.unlink(missing_ok=True)  # of an earlier run: the search's journal tells what is given up
+        # a trial that was given no GPU takes none, whatever this process could see
+        device = "cpu" if self.options.device == "auto" and not self.resources.most_gpus else self.options.device
+        threads = self.resources.cpus
+        origin = {**self._origin, "search": True} if is_searched else self._origin
+        return Job(
             key=trial.key,
             study=study.study,
-            budget=options.budget,
+            budget=self.options.budget,
             variant=trial.variant.name,
             seed=trial.seed,
             settings=trial.variant.settings,
             data_digest=trial.data_digest,
-            folder=home.trial(trial.key),
-            where=where,
-            required=required,
-            provenance={**origin, "resources": {"device": device, "threads": resources.cpus}},
-            trainable=planned.trainable,
+            folder=folder,
+            where=Surroundings(self.options.data, self.home.cache, device, threads),
+            required=tuple(dict.fromkeys((study.select.full_name, *study.report.shown_metrics))),
+            provenance={**origin, "resources": {"device": device, "threads": threads}},
+            trainable=self.planned.trainable,
+            given_up=given_up,
         )
-        for trial in chosen
-    ]
+
+    def of_suggestion(self, key: str, variant: Variant) -> Job:
+        search = self.planned.search
+        assert search is not None
+        return self.of(PlannedTrial(key, variant, search.seed, search.data_digest, None))
+
+    def to_prepare(self, waiting: Sequence[Job]) -> Sequence[Job]:
+        """What stands for all trials when data is prepared. What a search will suggest is not known yet."""
+        if self.planned.search is None:
+            return waiting
+        return [self.of_suggestion("", variant) for variant in self.planned.variants]
+
+    @cached_property
+    def _origin(self) -> Mapping[str, Any]:
+        provenance.keep_patch(self.home.root)
+        return provenance.collect()
 
 
 def _shares(planned: Plan) -> GpuShares:
@@ -259,13 +299,16 @@ class _Kept:
 def _run_queue(
     planned: Plan,
     queue: Queue,
-    home: Home,
-    options: Options,
+    jobs: _Jobs,
     machine: Machine,
     listeners: Iterable[Listener],
     interrupts: Interrupts,
 ) -> None:
     """Run the queue to its end, on a new backend where one dies."""
+    options, home = jobs.options, jobs.home
+    if planned.search is not None and not options.address:
+        # Tune would ask for one more than there is room for, before those that run could tell anything
+        options = replace(options, at_most=cost.slots(queue.resources, machine, options.at_most))
     restarts = 0
     with progress.shown(planned, queue.n_waiting) as shown:
         listener = Listeners([*listeners, shown])
@@ -275,7 +318,7 @@ def _run_queue(
                 with ExitStack() as stack:
                     backend = _backend(options, machine, queue.resources, home, interrupts, stack)
                     _refuse_what_a_cluster_has_not(planned, queue, backend, options)
-                    _prepare(backend, planned, queue.waiting)
+                    _prepare(backend, planned, jobs.to_prepare(queue.waiting))
                     backend.run(queue, listener, interrupts)
             except BackendDied as error:
                 restarts = restarts + 1 if queue.n_ended == n_before else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def explain(
     path, rest = _place(error["loc"], data, model)
     if kind == "extra_forbidden":
         known = _names_at(model, error["loc"][:-1])
-        wanted = "" if did_you_mean(path[-1], known) else f", wanted {_one_of(sorted(known))}"
+        wanted = f", wanted {'one of ' if len(known) > 1 else 'nothing but '}{', '.join(sorted(known))}"
         return Explained(
             path, f"unknown key '{cut(str(path[-1]))}'{did_you_mean(path[-1], known) or wanted}", True, True
         )
@@ -87,7 +88,7 @@ def explain(
         known = [name.strip().strip("'") for name in context["expected"].replace(" or ", ", ").split(",")]
         return Explained(path, f"found {shown(given)}, wanted {_one_of(known)}{did_you_mean(given, known)}", False)
     if kind in _KINDS:
-        return Explained(path, f"found {shown(given)}, wanted {_KINDS[kind]}", False)
+        return Explained(path, f"found {shown(given)}, wanted {_KINDS[kind]}{_about_quotes(kind, given)}", False)
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
         return Explained(path, f"found {shown(given)}, wanted {words} {context[bound]}", False)
@@ -95,12 +96,22 @@ def explain(
         wanted = (names or {}).get(context["pattern"], f"text that matches {context['pattern']}")
         return Explained(path, f"found {shown(given)}, wanted {wanted}", False)
     if kind in ("string_too_short", "too_short"):
-        return Explained(path, f"found {shown(given)}, wanted something that is not empty", False)
+        least = context["min_length"]
+        wanted = f"at least {least} values" if least > 1 else "something that is not empty"
+        return Explained(path, f"found {shown(given)}, wanted {wanted}", False)
     if kind == "value_error":
         fault = context["error"]
         at_key = isinstance(fault, FaultAt) and fault.at_key
         return Explained((*path, *getattr(fault, "path", ())), str(fault), at_key)
     return Explained(path, f"found {shown(given)}: {error['msg']}", False)
+
+
+def _about_quotes(kind: str, given: Any) -> str:
+    if kind == "string_type" and isinstance(given, bool | int | float):
+        return "; quotes make it text"
+    if kind in ("int_type", "float_type") and isinstance(given, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?", given):
+        return " without quotes"
+    return ""
 
 
 def shown(value: Any) -> str:

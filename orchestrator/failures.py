@@ -38,6 +38,11 @@ def is_retried(cause: Cause) -> bool:
     return cause in ("memory", "infrastructure", "preemption")
 
 
+def is_full(error: OSError) -> bool:
+    """Whether it is for want of room on a disk."""
+    return error.errno in _DISK
+
+
 def cause_of(error: BaseException) -> Cause:
     """By the error, or by one that led to it. What is not known is the program's fault."""
     seen: set[int] = set()
@@ -56,7 +61,7 @@ def _cause(error: BaseException) -> Cause:
     names = {cls.__name__ for cls in type(error).__mro__}
     words = str(error).lower()
     if isinstance(error, OSError):
-        if error.errno in _DISK:
+        if is_full(error):
             return "disk"
         if error.errno == errno.ENOMEM:
             return "memory"

@@ -16,11 +16,12 @@ from typing import Any
 
 KEY_LENGTH = 16
 """Hex digits. Two of a million trials share a key with a chance of 3 in 100 million."""
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def canonical(value: Any) -> str:
     """JSON with one form for one value. Raises ValueError for a number that is none."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def keys(written: str, seeds: Sequence[int], data_digest: str, trainable: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,8 @@ dotted keys  `model.memory.read: null` is `model: {memory: {read: null}}`, at an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from orchestrator.positions import Path_
@@ -31,6 +32,9 @@ class Layer:
 
     values: dict[str, Any]
     origins: dict[SettingPath, Path_]
+
+
+NOTHING = Layer({}, {})
 
 
 def layer(given: Mapping[str, Any], place: Path_) -> Layer:
@@ -80,18 +84,27 @@ def discriminator(path: SettingPath) -> str:
     return "name" if path == ("data",) else "kind"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Resolved:
-    """Layers merged so far."""
+    """Layers merged so far. Which of them set what is worked out once it is asked for: only faults ask."""
 
     values: dict[str, Any]
-    origins: dict[SettingPath, Path_] = field(default_factory=dict)
+    below: Resolved | None = None
+    upper: Layer = NOTHING
+    """What lies over `below`."""
 
     def over(self, upper: Layer) -> Resolved:
         """These settings with another layer on top; neither is changed."""
-        origins = dict(self.origins)
-        values = _merge(self.values, upper.values, (), origins, upper.origins)
-        return Resolved(values, origins)
+        return Resolved(_merge(self.values, upper.values, ()), self, upper) if upper.values else self
+
+    @cached_property
+    def origins(self) -> dict[SettingPath, Path_]:
+        """Which place of the study set each setting that a layer names."""
+        if self.below is None:
+            return {}
+        origins = dict(self.below.origins)
+        _move_origins(self.below.values, self.upper.values, (), origins, self.upper.origins)
+        return origins
 
     def origin(self, path: SettingPath) -> tuple[Path_ | None, SettingPath]:
         """Which place of the study set a setting, and how much of the path that place names."""
@@ -100,27 +113,39 @@ class Resolved:
                 return self.origins[path[:end]], path[:end]
         return None, ()
 
+    def is_set(self, path: SettingPath) -> bool:
+        """Whether any layer names a path."""
+        return path in self.upper.origins or (self.below is not None and self.below.is_set(path))
 
-def _merge(
+
+def _merge(below: dict[str, Any], above: dict[str, Any], at: SettingPath) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        under = below.get(key)
+        if isinstance(value, dict) and isinstance(under, dict) and not _other_kind(under, value, path := (*at, key)):
+            value = _merge(under, value, path)
+        merged[key] = value
+    return merged
+
+
+def _move_origins(
     below: dict[str, Any],
     above: dict[str, Any],
     at: SettingPath,
     origins: dict[SettingPath, Path_],
     new: dict[SettingPath, Path_],
-) -> dict[str, Any]:
-    merged = dict(below)
+) -> None:
+    """Origins after a merge: what a layer merges with keeps its own, what it replaces has those of the layer."""
     for key, value in above.items():
         path = (*at, key)
         under = below.get(key)
         if isinstance(value, dict) and isinstance(under, dict) and not _other_kind(under, value, path):
             origins[path] = new[path]
-            merged[key] = _merge(under, value, path, origins, new)
+            _move_origins(under, value, path, origins, new)
             continue
         for known in [known for known in origins if known[: len(path)] == path]:
             del origins[known]
         origins |= {known: origin for known, origin in new.items() if known[: len(path)] == path}
-        merged[key] = value
-    return merged
 
 
 def _other_kind(below: dict[str, Any], above: dict[str, Any], path: SettingPath) -> bool:
@@ -131,13 +156,16 @@ def _other_kind(below: dict[str, Any], above: dict[str, Any], path: SettingPath)
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Dotted path → value for every leaf; lists are leaves, and so is an empty mapping."""
     leaves: dict[str, Any] = {}
-    for key, value in settings.items():
-        path = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            leaves |= flat(value, f"{path}.")
-        else:
-            leaves[path] = value
+    _lay_flat(settings, prefix, leaves)
     return leaves
+
+
+def _lay_flat(settings: Mapping[str, Any], prefix: str, into: dict[str, Any]) -> None:
+    for key, value in settings.items():
+        if value and isinstance(value, dict):
+            _lay_flat(value, f"{prefix}{key}.", into)
+        else:
+            into[f"{prefix}{key}"] = value
 
 
 def value_at(settings: Any, path: str) -> Any:

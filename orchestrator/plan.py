@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from orchestrator import identity, trainables
+from orchestrator import search as searches
 from orchestrator.errors import StudyError
 from orchestrator.schema import Budget, LoadedStudy, Resources, Study
+from orchestrator.search import Search
 from orchestrator.store import Home, TrialRecord
 from orchestrator.trainables import Trainable
 from orchestrator.variants import Expansion, Variant, expand
@@ -27,6 +29,8 @@ class PlannedTrial:
     data_digest: str
     record: TrialRecord | None
     """What came of it, if it was started before."""
+    is_given_up: bool = False
+    """The study is a search that has pruned it."""
 
     @property
     def is_finished(self) -> bool:
@@ -41,6 +45,8 @@ class PlannedTrial:
     def state(self) -> State:
         if self.record is None:
             return "new"
+        if self.is_given_up and not self.is_finished:
+            return "pruned"
         return "cached" if self.record.status == "finished" else self.record.status
 
 
@@ -55,7 +61,8 @@ class Plan:
     seeds: tuple[int, ...]
     resources: Resources
     trials: tuple[PlannedTrial, ...]
-    """Variant by variant, and for each its seeds."""
+    """Variant by variant, and for each its seeds; of a search, those that are suggested so far."""
+    search: Search | None = None
 
     @property
     def study(self) -> Study:
@@ -67,19 +74,42 @@ class Plan:
 
     @property
     def variants(self) -> tuple[Variant, ...]:
-        return self.expansion.variants
+        """Of a search, what can be known of its suggestions beforehand."""
+        return self.expansion.variants if self.search is None else self.search.probes
+
+    @property
+    def shown_metric(self) -> str:
+        """The score that stands beside a trial that has finished. Scores on test would tempt whoever searches."""
+        select = self.study.select
+        return select.full_name if self.search is not None else f"test/{select.metric}"
+
+    def data_digest(self, variant: Variant) -> str:
+        """Of the data that trials of a variant read; a search has one."""
+        return next(t.data_digest for t in (*self.trials, *self.to_come) if self.search or t.variant is variant)
+
+    @property
+    def records(self) -> tuple[TrialRecord, ...]:
+        return tuple(trial.record for trial in self.trials if trial.record is not None)
 
     @property
     def unfinished(self) -> tuple[PlannedTrial, ...]:
         """Trials without a result, seed by seed: whenever a study stops, its variants have about as many seeds each."""
         order = {seed: position for position, seed in enumerate(self.seeds)}
-        waiting = [trial for trial in self.trials if not trial.is_finished]
+        waiting = [trial for trial in self.trials if not trial.is_finished and not trial.is_given_up]
         return tuple(sorted(waiting, key=lambda trial: order[trial.seed]))
 
     @property
     def missing(self) -> tuple[PlannedTrial, ...]:
         """Trials that the next run executes."""
         return tuple(trial for trial in self.unfinished if not trial.has_failed_for_good)
+
+    @property
+    def to_come(self) -> tuple[PlannedTrial, ...]:
+        """A stand-in for each suggestion of a search that is not made yet: the settings that they are laid over."""
+        if self.search is None:
+            return ()
+        stand_in = PlannedTrial("", self.search.base, self.search.seed, self.search.data_digest, None)
+        return (stand_in,) * self.search.n_to_come
 
     @property
     def failed(self) -> tuple[PlannedTrial, ...]:
@@ -118,6 +148,16 @@ def plan(
         named += [(key, variant, seed, digests[which]) for key, seed in zip(keys, seeds, strict=True)]
     if problems:
         raise StudyError(problems)
+    search = None
+    if study.search is not None:
+        key, base, seed, digest = named[0]
+        search = searches.read(loaded, budget_name, home, trainable, base, key, digest, seed)
+        named = [(key, variant, seed, digest) for key, variant in search.trials.items()]
     there = home.records([key for key, *_ in named])
-    trials = tuple(PlannedTrial(key, variant, seed, digest, there.get(key)) for key, variant, seed, digest in named)
-    return Plan(loaded, budget_name, trainable, expansion, seeds, budget.resources or study.resources, trials)
+    given_up = frozenset() if search is None else search.given_up
+    trials = tuple(
+        PlannedTrial(key, variant, seed, digest, there.get(key), key in given_up)
+        for key, variant, seed, digest in named
+    )
+    resources = budget.resources or study.resources
+    return Plan(loaded, budget_name, trainable, expansion, seeds, resources, trials, search)

@@ -8,8 +8,8 @@ system would stumble over: nesting without end, numbers of hundreds of digits, c
 
 from __future__ import annotations
 
+import bisect
 import re
-import unicodedata
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -43,7 +43,22 @@ MOST_LEVELS = 100
 MOST_DIGITS = 100
 MOST_KEY_CHARACTERS = 200
 
+_CANNOT_BE_SHOWN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters, and halves of characters, which no file can hold."""
+
 _CORE = "tag:yaml.org,2002:"
+
+
+class Lines:
+    """Lines of a text as editors count them; the parser takes more characters for the end of a line."""
+
+    def __init__(self, text: str) -> None:
+        self.starts = [0, *(end.end() for end in re.finditer(r"\r\n|\r|\n", text))]
+
+    def at(self, index: int) -> Mark:
+        """The mark of a character."""
+        line = bisect.bisect_right(self.starts, index)
+        return line, index - self.starts[line - 1] + 1
 
 
 @dataclass
@@ -56,6 +71,7 @@ class Positions:
 
     def problem(self, path: Path_, message: str, *, at_key: bool = False) -> Problem:
         """A fault of the value at a path, or of its key; of the nearest place above where there is none."""
+        message = message.replace("\n", "\\n")  # a fault is one line, whatever text it quotes
         for end in range(len(path), -1, -1):
             marks = [self.keys, self.values] if at_key or end < len(path) else [self.values]
             for where in marks:
@@ -88,24 +104,25 @@ def read_yaml(path: Path) -> tuple[Any, Positions]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = content[: error.start].decode("utf-8-sig")
-        raise _syntax(
-            positions, _mark_after(before), f"byte 0x{content[error.start]:02x} is no UTF-8; save it as UTF-8"
-        ) from None
+        message = f"byte 0x{content[error.start]:02x} is no UTF-8; save it as UTF-8"
+        raise _syntax(positions, Lines(before).at(len(before)), message) from None
+    lines = Lines(text)
     if (version := re.search(r"^%YAML[ \t]+(?!1\.2\s)(\S*)", text, re.MULTILINE)) is not None:
         found = f"found the rules of YAML {version[1]}, wanted those of 1.2: leave the line out"
-        raise _syntax(positions, _mark_after(text[: version.start()]), found)
-    yaml = YAML(typ="rt")
+        raise _syntax(positions, lines.at(version.start()), found)
+    yaml = YAML(typ="safe", pure=True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # ruamel warns of an anchor that is used again, which is no fault
             node = yaml.compose(text)
     except MarkedYAMLError as error:
-        raise _syntax(positions, *_explained(error)) from None
+        raise _syntax(positions, *_explained(error, lines)) from None
     except ReaderError as error:
-        mark = _mark_after(text[: error.position])
-        raise _syntax(positions, mark, f"character #x{error.character:04x} is not allowed in YAML") from None
+        raise _syntax(
+            positions, lines.at(error.position), f"character #x{error.character:04x} is not allowed in YAML"
+        ) from None
     except RecursionError:
-        raise _refusal(positions, _too_deep(text), _TOO_DEEP) from None
+        raise _refusal(positions, lines.at(_too_deep(text)), _TOO_DEEP) from None
     except Exception as error:
         # the parser has faults of its own on input that is no YAML at all
         raise _syntax(positions, (1, 1), str(error).split("\n")[0] or type(error).__name__) from None
@@ -113,7 +130,7 @@ def read_yaml(path: Path) -> tuple[Any, Positions]:
         raise _refusal(
             positions, (1, 1), "the file is empty, wanted a study, which begins with `study:` and `question:`"
         )
-    builder = _Builder(positions)
+    builder = _Builder(positions, lines)
     value = builder.value(node, (), 0)
     if builder.problems:
         raise StudyError(builder.problems)
@@ -128,21 +145,17 @@ def _syntax(positions: Positions, mark: Mark, message: str) -> StudyError:
     return _refusal(positions, mark, f"not readable as YAML: {message}")
 
 
-def _mark_after(text: str) -> Mark:
-    return text.count("\n") + 1, len(text) - text.rfind("\n")
-
-
 _TOO_DEEP = f"nested more than {MOST_LEVELS} levels deep, which no study is"
 
 
-def _too_deep(text: str) -> Mark:
+def _too_deep(text: str) -> int:
     """Where the nesting goes too deep, for a text that cannot be composed; events come without recursion."""
     level = 0
-    for event in YAML(typ="rt").parse(text):
+    for event in YAML(typ="safe", pure=True).parse(text):
         level += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
         if level > MOST_LEVELS:
-            return event.start_mark.line + 1, event.start_mark.column + 1
-    return 1, 1
+            return event.start_mark.index
+    return 0
 
 
 _PARSER = {
@@ -174,9 +187,9 @@ _OF_THE_BEGINNING = ("found unexpected end of stream", "could not find expected 
 """What the parser notices only later than where it is wrong."""
 
 
-def _explained(error: MarkedYAMLError) -> tuple[Mark, str]:
-    begins = _place(error.context_mark)
-    mark = _place(error.problem_mark) or begins or (1, 1)
+def _explained(error: MarkedYAMLError, lines: Lines) -> tuple[Mark, str]:
+    begins, at_fault = (mark and lines.at(mark.index) for mark in (error.context_mark, error.problem_mark))
+    mark = at_fault or begins or (1, 1)
     problem = str(error.problem or "").strip()
     if problem in _OF_THE_BEGINNING and begins is not None:
         mark = begins
@@ -187,21 +200,20 @@ def _explained(error: MarkedYAMLError) -> tuple[Mark, str]:
     return mark, said.split("\n")[0]
 
 
-def _place(mark: Any) -> Mark | None:
-    return None if mark is None else (mark.line + 1, mark.column + 1)
-
-
 class _Builder:
     """Nodes to plain values, collecting places and faults."""
 
-    def __init__(self, positions: Positions) -> None:
+    def __init__(self, positions: Positions, lines: Lines) -> None:
         self.positions = positions
+        self.lines = lines
         self.problems: list[Problem] = []
         self.open: set[int] = set()
         self.n_nodes = 0
 
-    def value(self, node: Node, path: Path_, level: int) -> Any:
-        self.positions.values.setdefault(path, _mark(node))
+    def value(self, node: Node, path: Path_, level: int, default: Mark | None = None) -> Any:
+        # the parser puts a value that is left out where the next one begins
+        is_left_out = isinstance(node, ScalarNode) and not node.value and node.style is None
+        self.positions.values.setdefault(path, default if is_left_out and default is not None else self.mark(node))
         self.n_nodes += 1
         if self.n_nodes > MOST_NODES:
             if self.n_nodes == MOST_NODES + 1:
@@ -218,7 +230,8 @@ class _Builder:
             if isinstance(node, MappingNode) and node.tag == f"{_CORE}map":
                 return dict(self.items(node, path, level))
             if isinstance(node, SequenceNode) and node.tag == f"{_CORE}seq":
-                return [self.value(item, (*path, index), level + 1) for index, item in enumerate(node.value)]
+                place = self.positions.values[path]
+                return [self.value(item, (*path, index), level + 1, place) for index, item in enumerate(node.value)]
             if isinstance(node, ScalarNode):
                 return self.scalar(node, path)
             self.fault(node, path, f"found the tag {_shown_tag(node)}, wanted plain YAML without tags")
@@ -249,15 +262,15 @@ class _Builder:
                 line, column = first[key]
                 self.fault(key_node, inner, f"found a second time, wanted once (first at {line}:{column})")
                 continue
-            first[key] = _mark(key_node)
-            self.positions.keys[inner] = _mark(key_node)
-            yield key, self.value(value_node, inner, level + 1 + key.count("."))
+            first[key] = self.mark(key_node)
+            self.positions.keys[inner] = self.mark(key_node)
+            yield key, self.value(value_node, inner, level + 1 + key.count("."), first[key])
 
     def scalar(self, node: ScalarNode, path: Path_) -> Any:
         kind = str(node.tag).removeprefix(_CORE)
         text = str(node.value)
-        if (character := next(filter(_cannot_be_shown, text), None)) is not None:
-            self.fault(node, path, f"found the character U+{ord(character):04X}, wanted text that can be shown")
+        if (character := _CANNOT_BE_SHOWN.search(text)) is not None:
+            self.fault(node, path, f"found the character U+{ord(character[0]):04X}, wanted text that can be shown")
             return None
         if kind == "int" and len(text) > MOST_DIGITS:
             self.fault(node, path, f"found a number of {len(text)} digits, wanted at most {MOST_DIGITS}")
@@ -279,22 +292,16 @@ class _Builder:
         return None
 
     def fault(self, node: Node, path: Path_, message: str) -> None:
-        self.problems.append(Problem(self.positions.file, *_mark(node), dotted(path), message))
+        self.problems.append(Problem(self.positions.file, *self.mark(node), dotted(path), message))
 
-
-def _cannot_be_shown(character: str) -> bool:
-    """Control characters, and halves of characters, which no file can hold."""
-    return not character.isprintable() and character not in "\n\t" and unicodedata.category(character) in ("Cc", "Cs")
+    def mark(self, node: Node) -> Mark:
+        return self.lines.at(node.start_mark.index)
 
 
 def _shown_tag(node: Node) -> str:
     """`!!omap` as it is written, not as the parser spells it out."""
     tag = str(node.tag)
     return f"!!{tag.removeprefix(_CORE)}" if tag.startswith(_CORE) else tag
-
-
-def _mark(node: Node) -> Mark:
-    return node.start_mark.line + 1, node.start_mark.column + 1
 
 
 def _integer(text: str) -> int:

@@ -39,7 +39,7 @@ class _Counts:
 
     def __init__(self, plan: Plan, total: int) -> None:
         self.total = total
-        self.cached = sum(trial.is_finished for trial in plan.trials)
+        self.cached = sum(trial.is_finished or trial.is_given_up for trial in plan.trials)
         self.ended = 0
 
 
@@ -49,6 +49,7 @@ class Lines:
     def __init__(self, plan: Plan, total: int, console: Console) -> None:
         self.counts = _Counts(plan, total)
         self.metric = plan.study.select.full_name
+        self.at_the_end = plan.shown_metric
         self.console = console
 
     def started(self, job: Job) -> None:
@@ -61,8 +62,8 @@ class Lines:
 
     def ended(self, job: Job, record: TrialRecord) -> None:
         self.counts.ended += 1
-        test = record.metrics.get(f"test/{self.metric.partition('/')[2]}")
-        score = "" if test is None else f": test/{self.metric.partition('/')[2]} {test:.2f}"
+        found = record.metrics.get(self.at_the_end)
+        score = "" if found is None else f": {self.at_the_end} {found:.2f}"
         self.say(f"{record.status:<9} {job.variant}, seed {job.seed}{score} ({record.duration_s:.0f} s)")
 
     def retried(self, job: Job, record: TrialRecord, why: str) -> None:

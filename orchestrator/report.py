@@ -10,9 +10,12 @@ from orchestrator import provenance
 from orchestrator.errors import refused
 from orchestrator.plan import Plan, PlannedTrial
 from orchestrator.schema import FULL, RESERVED
+from orchestrator.search import Suggestion
 from orchestrator.store import Home, read_history
+from reports import search as search_reports
 from reports.records import EpochScores, StudyResults, TrialResult
 from reports.records import Variant as ReportVariant
+from reports.search import Parameter, SearchResults, Standing, Tried
 
 
 def results(plan: Plan, home: Home) -> StudyResults:
@@ -36,20 +39,81 @@ def results(plan: Plan, home: Home) -> StudyResults:
     )
 
 
-def write(plan: Plan, home: Home, folder: Path | None = None) -> tuple[StudyResults, dict[str, Path]]:
+def search_results(plan: Plan, home: Home) -> SearchResults:
+    """What a search has tried so far. The journal and the records alone decide."""
+    study, found = plan.study, plan.search
+    assert found is not None
+    by_key = {trial.key: trial for trial in plan.trials}
+    asha = found.asked.pruning
+    rule = None
+    if asha is not None:
+        rungs = [asha.grace_epochs * asha.reduction_factor**n for n in range(3)]
+        rule = (
+            f"asynchronous successive halving (Li et al., 2020): after epoch {', '.join(map(str, rungs))}, … a trial "
+            f"ends unless it is among the best 1/{asha.reduction_factor} of those that came there so far"
+        )
+    space = tuple(Parameter(path=path, **one.model_dump(mode="python")) for path, one in found.asked.space.items())
+    return SearchResults(
+        study=study.study,
+        question=study.question,
+        budget=plan.budget_name,
+        budget_note=None if plan.budget_name == FULL else plan.budget.note,
+        metric=found.metric,
+        report=study.report,
+        algorithm=found.asked.algorithm,
+        search_seed=found.asked.seed,
+        seed=found.seed,
+        n_declared=found.asked.trials,
+        space=space,
+        tried=tuple(_tried(one, by_key.get(one.key or ""), found.metric, home) for one in found.suggestions),
+        pruning=rule,
+        provenance=_provenance(plan),
+    )
+
+
+def _tried(suggestion: Suggestion, trial: PlannedTrial | None, metric: str, home: Home) -> Tried:
+    record = trial.record if trial is not None else None
+    history = read_history(home.trial(trial.key)) if trial is not None else []
+    at_epochs = [scores[metric] for _, scores in history if metric in scores]
+    score = at_epochs[-1] if at_epochs else None
+    standing: Standing = "waiting"
+    reason = suggestion.fault
+    if reason is not None:
+        standing = "failed"
+    elif trial is not None and trial.is_given_up and not trial.is_finished:
+        standing = "pruned"
+    elif record is not None:
+        standing = record.status if record.status in ("finished", "failed") else "interrupted"
+        reason = f"{record.failure.kind}: {record.failure.message}" if record.failure is not None else None
+        if standing == "finished":
+            score = record.metrics.get(metric)
+            standing = "finished" if score is not None else "failed"
+    return Tried(
+        index=suggestion.index,
+        values=suggestion.values,
+        standing=standing,
+        key=suggestion.key,
+        score=score,
+        epochs=max((epoch for epoch, _ in history), default=0),
+        duration_s=None if record is None else record.duration_s,
+        reason=reason,
+    )
+
+
+def write(plan: Plan, home: Home, folder: Path | None = None) -> tuple[StudyResults | SearchResults, dict[str, Path]]:
     """What the report is made of, and its files: name → path."""
     from reports.build import build  # here, as it loads pandas and matplotlib
 
-    made = results(plan, home)
+    made = results(plan, home) if plan.search is None else search_results(plan, home)
     return made, build(made, folder or home.report(plan.study.study, plan.budget_name))
 
 
-def reports_in(home: Home) -> Iterator[tuple[StudyResults, dict[str, Path]]]:
+def reports_in(home: Home) -> Iterator[tuple[StudyResults | SearchResults, dict[str, Path]]]:
     """The reports that a home has, each with its files. Raises StudyError for one that cannot be read."""
     found = [*home.root.glob("*/report/record.json"), *home.root.glob("*/*/report/record.json")]
     for path in sorted(path for path in found if path.relative_to(home.root).parts[0] not in RESERVED):
         try:
-            results = StudyResults.from_json(path.read_text(encoding="utf-8"))
+            results = search_reports.read(path.read_text(encoding="utf-8"))
         except (ValueError, OSError) as error:
             raise refused(
                 f"{path} cannot be read ({str(error).splitlines()[0]}), so what it reports on is not known; write it "

@@ -15,7 +15,7 @@ from orchestrator.errors import refused
 from orchestrator.interrupts import caught
 from orchestrator.schema import LoadedStudy
 from orchestrator.store import Home, TrialRecord
-from orchestrator.trainables import Permissions, Surroundings, Trainable
+from orchestrator.trainables import Permissions, Surroundings, Trainable, Unprepared
 from orchestrator.trainables.model import Model
 from orchestrator.trial import Job, run_trial
 
@@ -113,7 +113,10 @@ def run(
     )
     home.refuse_if_not_writable()
     with caught():
-        trainable.prepare(record.settings, where)
+        try:
+            trainable.prepare(record.settings, where)
+        except Unprepared as error:
+            raise refused(error.message) from error
         return Reproduced(record, run_trial(job, _told))
 
 

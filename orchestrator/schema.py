@@ -45,11 +45,10 @@ from pydantic import (
     model_validator,
 )
 
-from model.settings import ExperimentSettings
 from orchestrator.errors import Problem, StudyError, did_you_mean
 from orchestrator.explain import Explained, FaultAt, explain, shown
 from orchestrator.positions import Path_, Positions, read_yaml
-from reports.settings import FACTOR, ComparisonSettings, Published, ReportSettings
+from reports.settings import FACTOR, LABEL, ComparisonSettings, Published, ReportSettings
 from reports.settings import METRIC as REPORTED_METRIC
 
 FULL = "full"
@@ -73,18 +72,16 @@ PATTERNS = {
     METRIC: "a metric without its split, such as relation_f1",
     REPORTED_METRIC: "a metric with its split, such as test/relation_f1",
     FILE_NAME: "the name of a file in the trial's folder",
+    LABEL: "letters, digits and : . _ -",
     FUNCTION: "`module:function`, or the name under which an installed package has registered one",
     FACTOR: "a name of small letters, digits and _, or several of them with dots between",
 }
 """What the patterns of names want, in words."""
-_OVERRIDES = {"$comment": "overrides"}
-"""Stands for a reference to the settings' own schema until `json_schema` puts it in."""
-
 MOST_SEED = 2**63 - 1
 """The greatest that torch, numpy and a database take alike."""
 
 Words = Annotated[str, Field(min_length=1)]
-Overrides = Annotated[dict[str, Any], WithJsonSchema(_OVERRIDES)]
+Overrides = dict[str, Any]
 """Settings, nested or by dotted keys."""
 
 
@@ -106,7 +103,7 @@ def _seeds(given: Any) -> Any:
         if not 0 <= seed <= MOST_SEED:
             raise FaultAt((index,), f"found {seed}, wanted a seed from 0 to {MOST_SEED:,}")
         if seed in given[:index]:
-            raise FaultAt((index,), f"found {seed} a second time, {wanted}")
+            raise FaultAt((index,), f"found {seed} a second time, wanted each seed once")
     return tuple(given)
 
 
@@ -131,7 +128,7 @@ Seeds = Annotated[
 
 def _levels(given: Any) -> Any:
     if not isinstance(given, list | dict) or not given:
-        raise ValueError(f"found {shown(given)}, wanted a list of values, or a mapping from labels to values")
+        raise ValueError(f"found {shown(given)}, wanted values in a list, or in a mapping from labels to values")
     if "" in given and isinstance(given, dict):
         raise FaultAt(("",), "found a label of no letters, wanted a name for the variant")
     return given
@@ -139,7 +136,7 @@ def _levels(given: Any) -> Any:
 
 def _grid_levels(given: Any) -> Any:
     if not isinstance(given, list | dict) or not given:
-        raise ValueError(f"found {shown(given)}, wanted a list of values, or a mapping from labels to settings")
+        raise ValueError(f"found {shown(given)}, wanted values in a list, or a mapping from labels to settings")
     if isinstance(given, dict):
         for label, overrides in given.items():
             if not label:
@@ -150,13 +147,12 @@ def _grid_levels(given: Any) -> Any:
 
 
 _LIST = {"type": "array", "minItems": 1}
-Levels = Annotated[
-    Any, AfterValidator(_levels), WithJsonSchema({"anyOf": [_LIST, {"type": "object", "minProperties": 1}]})
-]
+_LABELLED = {"type": "object", "minProperties": 1, "propertyNames": {"minLength": 1}}
+Levels = Annotated[Any, AfterValidator(_levels), WithJsonSchema({"anyOf": [_LIST, _LABELLED]})]
 GridLevels = Annotated[
     Any,
     AfterValidator(_grid_levels),
-    WithJsonSchema({"anyOf": [_LIST, {"type": "object", "minProperties": 1, "additionalProperties": _OVERRIDES}]}),
+    WithJsonSchema({"anyOf": [_LIST, {**_LABELLED, "additionalProperties": {"type": "object"}}]}),
 ]
 Factor = Annotated[str, Field(pattern=FACTOR)]
 ZipLevels = Annotated[tuple[Any, ...], Field(strict=False, min_length=2)]
@@ -375,6 +371,8 @@ class Asha(Part):
     """No trial is pruned before this epoch."""
     reduction_factor: Annotated[int, Field(ge=2)] = 3
     """One of so many goes on."""
+    max_epochs: PositiveInt | None = None
+    """No trial is pruned from this epoch on; `None` is the last one of a trial, where its trainable tells that."""
 
 
 class Search(Part):
@@ -495,27 +493,27 @@ class LoadedStudy:
 
 def load(path: Path) -> LoadedStudy:
     """Read a study file. Raises StudyError with every fault that it has."""
-    from orchestrator.variants import other_problems
-
     given, positions = read_yaml(path)
     if not isinstance(given, dict):
         message = f"found {shown(given)}, wanted a mapping with `study:`, `question:` and `seeds:`"
         raise StudyError([positions.problem((), message)])
     problems: list[Problem] = []
     rest, lost = given, set[str]()
-    while True:
-        study, faults = _validated(rest)
-        if not faults and study is not None:
-            break
+    study, faults = _validated(rest)
+    while faults:
         problems += [positions.problem(fault.path, fault.message, at_key=fault.at_key) for fault in faults]
         # what has no fault is read all the same, so that all faults of the file are told at once
         before, rest = rest, _without(rest, faults)
         lost |= {str(fault.path[0]) for fault in faults if fault.path}
         if rest == before:
             raise StudyError(problems)
+        study, faults = _validated(rest)
+    assert study is not None, "a study without faults is one"
     loaded = LoadedStudy(path, study, positions)
     if not problems:
         return loaded
+    from orchestrator.variants import other_problems
+
     raise StudyError([*problems, *other_problems(loaded, lost)])
 
 
@@ -569,22 +567,36 @@ COMPARING = ("baseline", "ablate", "grid", "zip", "when", "exclude", "variants",
 
 
 def _faults_of_search(study: Study) -> Iterator[Explained]:
-    there = [name for name in COMPARING if getattr(study, name)]
-    if there:
-        message = (
-            f"a study with `search` compares nothing, but has {', '.join(f'`{name}`' for name in there)}: put the "
-            f"comparison into a study of its own, with the settings that the search has found"
-        )
-        yield Explained((there[0],), message, True)
+    for name in COMPARING:
+        if getattr(study, name):
+            message = (
+                "a study with `search` compares nothing; put the comparison into a study of its own, with the settings "
+                "that the search has found"
+            )
+            yield Explained((name,), message, True)
     seeds: dict[Path_, tuple[int, ...]] = {("seeds",): study.seeds}
     seeds |= {("budgets", name, "seeds"): budget.seeds for name, budget in study.budgets.items() if budget.seeds}
     for path, given in seeds.items():
         if len(given) > 1:
             message = f"a search trains each setting once, found {len(given)} seeds, wanted one"
             yield Explained(path, message, False)
+    pruning = study.search.pruning if study.search is not None else None
+    if pruning is not None and pruning.max_epochs is not None and pruning.max_epochs <= pruning.grace_epochs:
+        message = f"found {pruning.max_epochs}, wanted more than `grace_epochs`, which are {pruning.grace_epochs}"
+        yield Explained(("search", "pruning", "max_epochs"), message, False)
     if study.select.on == "test":
         message = "a search that is led by test scores leaves nothing to test on, wanted `on: dev`"
         yield Explained(("select", "on"), message, False)
+    assert study.search is not None
+    for path, space in study.search.space.items():
+        if (outer := next((name for name in study.search.space if path.startswith(f"{name}.")), None)) is not None:
+            message = f"lies inside '{outer}', which is drawn as a whole, wanted settings beside each other"
+            yield Explained(("search", "space", path), message, True)
+        if isinstance(space, ChoiceSpace):
+            for index, value in enumerate(space.values):
+                if value in space.values[:index]:
+                    message = f"found {shown(value)} a second time, wanted each value once"
+                    yield Explained(("search", "space", path, "values", index), message, False)
 
 
 def _without(given: dict[str, Any], faults: Iterable[Explained]) -> dict[str, Any]:
@@ -593,15 +605,18 @@ def _without(given: dict[str, Any], faults: Iterable[Explained]) -> dict[str, An
     A key that is not known is left out, any other fault takes its entry of a section or the section with it.
     """
     rest = deepcopy(given)
-    for fault in faults:
-        top, *inner = fault.path or ("",)
+    # unknown keys first, while all that holds them is there
+    for fault in sorted(faults, key=lambda fault: not fault.is_unknown):
+        top, *inner = map(str, fault.path or ("",))
         if fault.is_unknown:
-            within = rest
+            within: Any = rest
             for part in fault.path[:-1]:
-                within = within[part] if isinstance(within, list) else within.get(part, {})
-            within.pop(fault.path[-1], None)
+                within = within[part]
+            del within[fault.path[-1]]
         elif top in ("ablate", "grid", "when", "variants", "budgets") and inner and isinstance(rest.get(top), dict):
-            rest[top].pop(inner[0], None)
+            entry = rest[top].pop(inner[0], None)
+            if top == "budgets" and not inner[1:] and isinstance(entry, dict) and inner[0] not in (FULL, PILOT):
+                rest[top][inner[0]] = {"note": "unnamed", **entry}
         else:
             rest.pop(top, None)
     if given.get("trainable") is not None and "trainable" not in rest:
@@ -611,43 +626,3 @@ def _without(given: dict[str, Any], faults: Iterable[Explained]) -> dict[str, An
     if (rest.get("trainable") or {}).get("kind", "model") != "model" and not (select or {}).get("metric"):
         rest["select"] = {**(select or {}), "metric": "unnamed"}
     return {"study": "unnamed", "question": "unnamed", "seeds": 1, **rest}
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a study file, for editors; the settings of the model are part of it."""
-    schema = _with_references(Study.model_json_schema())
-    settings = ExperimentSettings.model_json_schema()
-    definitions = {**schema.pop("$defs", {}), **{name: _partial(part) for name, part in settings.pop("$defs").items()}}
-    definitions["Overrides"] = {
-        **_partial(settings),
-        "description": "Settings of the model, nested or by dotted keys: only what differs from the layers below.",
-    }
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "$defs": definitions}
-
-
-def _with_references(part: Any) -> Any:
-    if isinstance(part, list):
-        return [_with_references(item) for item in part]
-    if not isinstance(part, dict):
-        return part
-    if part.get("$comment") == _OVERRIDES["$comment"]:
-        rest = {key: value for key, value in part.items() if key != "$comment"}
-        return {"$ref": "#/$defs/Overrides", **rest}
-    return {key: _with_references(value) for key, value in part.items()}
-
-
-def _partial(part: Any) -> Any:
-    """A part of the settings as a layer of them: any field may be left out, dotted keys are allowed.
-
-    A choice by `kind` becomes `anyOf`, since a layer that names no `kind` fits several of its members.
-    """
-    if isinstance(part, list):
-        return [_partial(item) for item in part]
-    if not isinstance(part, dict):
-        return part
-    made = {key: _partial(value) for key, value in part.items() if key not in ("required", "discriminator", "oneOf")}
-    if "oneOf" in part:
-        made["anyOf"] = _partial(part["oneOf"])
-    if part.get("type") == "object" and "properties" in part:
-        made["patternProperties"] = {r"^[a-z_]+(\.[a-z_0-9]+)+$": {}}
-    return made

@@ -19,17 +19,18 @@ import fcntl
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator import index
 from orchestrator.errors import refused
-from orchestrator.failures import Cause, may_pass
+from orchestrator.failures import Cause, is_full, may_pass
 from orchestrator.index import Index
 from orchestrator.schema import FULL
 
@@ -109,6 +110,11 @@ class TrialRecord(BaseModel):
 
 _FEW = 8
 """So many records are read sooner than the index."""
+_NEEDS_BYTES = 2**20
+"""Without so much room no trial is worth to be started."""
+_LOOKS_S = 0.3
+_SETTLES_S = 10.0
+"""Seconds in which trials of a driver that was killed have to end."""
 RECORD, CONFIG, LOG, HISTORY = "record.json", "config.json", "log.txt", "history.jsonl"
 
 
@@ -187,12 +193,22 @@ class Home:
         into.forget(sorted(set(rows) - there))
 
     def settle(self, ended: str) -> tuple[TrialRecord, ...]:
-        """Trials whose driver was killed are recorded as interrupted; to be called by one that holds the home."""
+        """Trials whose driver was killed are recorded as interrupted; to be called by one that holds the home.
+
+        One whose process lives on is waited for, as it may come to its end, but not for long: then it stays `running`.
+        """
         settled = []
-        for record in self.records().values():
-            if record.status == "running":
-                settled.append(record.model_copy(update={"status": "interrupted", "ended": ended}))
-                write_record(self.trial(record.key), settled[-1])
+        until = time.monotonic() + _SETTLES_S
+        for key in [key for key, record in self.records().items() if record.status == "running"]:
+            folder = self.trial(key)
+            try:
+                with held_trial(folder, until - time.monotonic()):
+                    record = read_record(folder)
+                    if record is not None and record.status == "running":
+                        settled.append(record.model_copy(update={"status": "interrupted", "ended": ended}))
+                        write_record(folder, settled[-1])
+            except TimeoutError:
+                continue
         return tuple(settled)
 
     def refuse_if_not_writable(self) -> None:
@@ -200,9 +216,15 @@ class Home:
         try:
             self.trials.mkdir(parents=True, exist_ok=True)
             self.cache.mkdir(exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.root):
-                pass
+            with tempfile.TemporaryFile(dir=self.root) as file:
+                file.write(bytes(_NEEDS_BYTES))
+                file.flush()
         except OSError as error:
+            if is_full(error):
+                raise refused(
+                    f"the disk is full, nothing can be written below {self.root}: make room, and the same command "
+                    f"goes on from here"
+                ) from None
             raise refused(
                 f"the home {self.root} cannot be written: {error.strerror}; choose another by --home"
             ) from None
@@ -214,9 +236,8 @@ class Home:
         The lock goes with the process, however that ends. Raises StudyError if another driver holds it.
         """
         with (self.root / ".lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            # `is_held` has the lock for a moment
+            if not _locked(file, _LOOKS_S):
                 file.seek(0)
                 raise refused(
                     f"process {file.read().strip() or '?'} is running a study in the home {self.root}; "
@@ -231,12 +252,34 @@ class Home:
         """Whether a driver works in this home right now; if not, a trial that is `running` was cut off."""
         try:
             with (self.root / ".lock").open() as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return not _locked(file)
         except FileNotFoundError:
             return False
-        except OSError:
+
+
+@contextmanager
+def held_trial(folder: Path, seconds: float) -> Iterator[None]:
+    """Hold a trial's folder for this process, by a lock that goes with it. Raises TimeoutError.
+
+    A process whose driver was killed lives on for some seconds, and would write into the folder beside its successor.
+    """
+    with (folder / ".running").open("a") as file:
+        if not _locked(file, seconds):
+            raise TimeoutError(f"another process still runs the trial in {folder}")
+        yield
+
+
+def _locked(file: IO[str], seconds: float = 0.0) -> bool:
+    """Lock a file, and wait so long for it at most."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
-        return False
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.05)
 
 
 def read_record(folder: Path) -> TrialRecord | None:

@@ -15,7 +15,9 @@ from rich.text import Text
 
 from orchestrator.cost import Estimate
 from orchestrator.plan import Plan, PlannedTrial
+from orchestrator.search import Search
 from orchestrator.store import LOG, Home, TrialRecord
+from reports.settings import word
 
 if TYPE_CHECKING:
     from orchestrator.execution import Outcome
@@ -75,7 +77,10 @@ def _outcome_of(record: TrialRecord, run_ids: Mapping[str, str], shown: Callable
 
 
 def print_trials(plan: Plan, shown: Callable[[str], str] = str) -> None:
-    metric = f"test/{plan.study.select.metric}"
+    metric = plan.shown_metric
+    if plan.search is not None:
+        _print_suggestions(plan, plan.search, shown)
+        return
     rows = []
     for trial in plan.trials:
         score = trial.record.metrics.get(metric) if trial.record is not None else None
@@ -84,8 +89,61 @@ def print_trials(plan: Plan, shown: Callable[[str], str] = str) -> None:
     print_table(("key", "variant", "seed", "state", metric), rows)
 
 
+def _print_suggestions(plan: Plan, search: Search, shown: Callable[[str], str]) -> None:
+    by_key = {trial.key: trial for trial in plan.trials}
+    rows = []
+    for one in search.suggestions:
+        trial = by_key.get(one.key or "")
+        score = trial.record.metrics.get(search.metric) if trial is not None and trial.record is not None else None
+        state = "failed" if trial is None else shown(trial.state)
+        values = [word(value) for value in one.values.values()]
+        rows.append([str(one.index), one.key or "-", *values, state, "" if score is None else f"{score:.2f}"])
+    print_table(("suggestion", "key", *search.asked.space, "state", search.metric), rows)
+
+
 def counts_line(plan: Plan, states: Mapping[str, int]) -> str:
+    if plan.search is not None:
+        made = plan.search.suggestions
+        told = [f"{n} {state}" for state, n in states.items()]
+        keys = [one.key for one in made if one.key is not None]
+        more = {
+            "as one before": len(keys) - len(set(keys)),
+            "of settings that do not go together": len(made) - len(keys),
+        }
+        told += [f"{n} {what}" for what, n in more.items() if n]
+        head = f"{len(made)} of {max(plan.search.asked.trials, len(made))} suggestions"
+        return f"{head}: {', '.join([*told, f'{plan.search.n_to_come} to come'])}"
     return f"{len(plan.trials)} trials: " + ", ".join(f"{n} {state}" for state, n in states.items())
+
+
+def search_json(plan: Plan) -> dict[str, Any]:
+    """What `plan`, `status` and `run` add to their object for a search; the best is of what has finished."""
+    search = plan.search
+    if search is None:
+        return {}
+    finished = [trial for trial in plan.trials if trial.record is not None and search.metric in trial.record.metrics]
+    best = max(finished, key=lambda trial: search.sign * _score(trial, search), default=None)
+    told: dict[str, Any] = {
+        "metric": search.metric,
+        "better": search.better,
+        "asked": search.asked.trials,
+        "suggested": len(search.suggestions),
+        "to_come": search.n_to_come,
+        "pruned": sum(trial.state == "pruned" for trial in plan.trials),
+        "best": None,
+        "suggestions": [
+            {"index": one.index, "key": one.key, "values": one.values, "fault": one.fault} for one in search.suggestions
+        ],
+        "journal": str(search.journal),
+    }
+    if best is not None:
+        told["best"] = {"key": best.key, "score": _score(best, search), "values": best.variant.factors}
+    return {"search": told}
+
+
+def _score(trial: PlannedTrial, search: Search) -> float:
+    assert trial.record is not None
+    return trial.record.metrics[search.metric]
 
 
 # ----------------------------------------------------------------------------------------------------------------- cost
@@ -111,11 +169,12 @@ def cost_lines(expected: Estimate, n_trials: int) -> list[str]:
         n = len(expected.unknown)
         lines.append(
             f"cost: not known for {n} variant{'s' if n > 1 else ''} ({', '.join(expected.unknown[:3])}"
-            f"{', …' if n > 3 else ''}); `orchestrate plan --pilot` measures an epoch of each"
+            f"{', …' if n > 3 else ''}); {expected.remedy}"
         )
     else:
         sources = Counter(expected.sources.values())
-        told = [f"{sources['measured']} variants measured"] if sources["measured"] else []
+        n = sources["measured"]
+        told = [f"{n} variant{'s' if n > 1 else ''} measured"] if n else []
         told += [f"{sources['pilot']} by pilots"] if sources["pilot"] else []
         lines.append(
             f"cost: {expected.hours:.2f} trial hours, {expected.wall_hours:.2f} hours with {expected.slots} "
@@ -139,20 +198,30 @@ def outcome_json(outcome: Outcome, run_ids: Mapping[str, str]) -> dict[str, Any]
         "failed": len(outcome.failed),
         "interrupted": outcome.interrupted,
         "stopped": outcome.stopped,
+        **search_json(outcome.plan),
         "report": {name: str(path) for name, path in outcome.files.items()},
         "tracking": {"uri": outcome.tracking, "trouble": outcome.trouble},
     }
 
 
 def print_outcome(outcome: Outcome, home: Home) -> None:
-    if "table.md" in outcome.files:
-        lines = outcome.files["table.md"].read_text(encoding="utf-8").splitlines()
-        print("\n".join(line for line in lines if line.startswith("|")), end="\n\n")
+    for name in ("table.md", "search.md"):
+        if name in outcome.files:
+            lines = outcome.files[name].read_text(encoding="utf-8").splitlines()
+            print("\n".join(line for line in lines if line.startswith("|")), end="\n\n")
+    if "best.yaml" in outcome.files:
+        print(outcome.files["best.yaml"].read_text(encoding="utf-8"))
     told = [f"{len(outcome.executed)} executed", f"{outcome.cached} cached", f"{len(outcome.failed)} failed"]
     states = Counter(trial.state for trial in outcome.plan.unfinished)
-    told += [f"{states[state]} {state}" for state in ("interrupted", "new") if states[state]]
+    told += [f"{states[state]} {state}" for state in ("interrupted", "pruned", "new") if states[state]]
+    told += [f"{len(outcome.plan.to_come)} to come"] if outcome.plan.to_come else []
     print(f"{outcome.plan.study.study}: {', '.join(told)}")
-    for title, name in (("table", "table.tex"), ("", "table.md"), ("figure", "figure.pdf")):
+    if outcome.plan.search is not None:
+        print(counts_line(outcome.plan, Counter(trial.state for trial in outcome.plan.trials)))
+    titles = {"table": "table.tex", "": "table.md", "figure": "figure.pdf"}
+    if outcome.plan.search is not None:
+        titles = {"best": "best.yaml", "table": "search.md", "": "search.csv", "figure": "search.pdf"}
+    for title, name in titles.items():
         if name in outcome.files:
             print(f"{title:<7} {outcome.files[name]}")
     print(f"MLflow  {shlex.join(['orchestrate', 'ui', '--home', str(home.root)])}")

@@ -30,6 +30,7 @@ from orchestrator.overrides import flat
 from orchestrator.store import CONFIG, HISTORY, LOG, RECORD, Home, TrialRecord, read_history
 from orchestrator.trial import Job
 from reports.records import StudyResults
+from reports.search import SearchResults
 from reports.statistics import spreads
 
 log = logging.getLogger("orchestrator.tracking")
@@ -48,7 +49,9 @@ _STATUS = {
     "running": "RUNNING",
     "pruned": "KILLED",
 }
-_ARTIFACTS = (CONFIG, LOG, HISTORY, "predictions", "counts", "checkpoint")
+_ARTIFACTS = (
+    CONFIG, LOG, HISTORY, "predictions", "counts", "checkpoint", "settings.json", "metrics.json", "output.txt",
+)  # fmt: skip
 _LONGEST_PARAMETER = 6000
 _PER_BATCH = 1000
 
@@ -157,11 +160,21 @@ class Tracker:
             self._end(record, run_id)
 
     @_mirrored
-    def summarise(self, results: StudyResults, files: Mapping[str, Path]) -> None:
-        """One run for the study under its budget: means, spreads and counts over seeds, and the report."""
+    def summarise(self, results: StudyResults | SearchResults, files: Mapping[str, Path]) -> None:
+        """One run for the study under its budget: means, spreads and counts over seeds, and the report. Of a search,
+        the score and the settings of the best."""
         name = f"{results.study} · {results.budget}"
         found = self._search(f"tags.kind = 'summary' and tags.budget = '{results.budget}'")
         tags = {**self._tags("summary", results.budget), "question": results.question[:5000]}
+        parameters: dict[str, str] = {}
+        if isinstance(results, SearchResults):
+            tags |= {"search": "true"}
+            if results.best is not None:
+                tags |= {"best_trial": results.best.key or ""}
+                parameters = {path: _written(value) for path, value in results.best.values.items()}
+            while found and {path: found[0].data.params.get(path) for path in parameters} != parameters:
+                # what a run has as a parameter stays; another best is another run
+                self._client.delete_run(found.pop(0).info.run_id)
         if found:
             run = found[0]
             for tag, value in tags.items():
@@ -170,6 +183,7 @@ class Tracker:
                 self._client.delete_run(other.info.run_id)
         else:
             run = self._client.create_run(self._experiment, tags=tags, run_name=name)
+            self._log_parameters(run.info.run_id, parameters)
         known = run.data.metrics
         changed = {name: value for name, value in aggregates(results).items() if known.get(name) != value}
         self._log(run.info.run_id, [(0, changed)])
@@ -229,26 +243,26 @@ class Tracker:
         return run_id
 
     def _create(self, trial: Job | TrialRecord) -> str:
-        from mlflow.entities import Param
-
         tags = {
             **self._tags("trial", trial.budget, trial.provenance),
             "trial_key": trial.key,
             "variant": trial.variant,
             "seed": str(trial.seed),
+            **({"search": "true"} if trial.provenance.get("search") else {}),
         }
         run = self._client.create_run(self._experiment, tags=tags, run_name=f"{trial.variant} · seed {trial.seed}")
         self._runs[trial.key] = run.info.run_id
         self._keep(trial.key, "")
-        parameters = {"variant": trial.variant, "seed": trial.seed, **flat(trial.settings)}
-        written = [
-            Param(_legal_parameter(name), (value if isinstance(value, str) else json.dumps(value))[:_LONGEST_PARAMETER])
-            for name, value in parameters.items()
-        ]
-        for start in range(0, len(written), 100):
-            self._client.log_batch(run.info.run_id, params=written[start : start + 100])
+        self._log_parameters(run.info.run_id, _parameters(trial))
         self._logged[trial.key] = set()
         return run.info.run_id
+
+    def _log_parameters(self, run_id: str, parameters: Mapping[str, str]) -> None:
+        from mlflow.entities import Param
+
+        written = [Param(name, value) for name, value in parameters.items()]
+        for start in range(0, len(written), 100):
+            self._client.log_batch(run_id, params=written[start : start + 100])
 
     def _keep(self, key: str, stamp: str) -> None:
         if self.index is not None:
@@ -314,6 +328,15 @@ class Tracker:
         for name, value in tags.items():
             self._client.set_tag(run_id, name, value)
         run = self._client.get_run(run_id)
+        # a driver that was killed may have come to make the run and no further
+        missing = {name: value for name, value in _parameters(record).items() if name not in run.data.params}
+        self._log_parameters(run_id, missing)
+        for name, is_so in (("search", record.provenance.get("search")), ("pruned", record.status == "pruned")):
+            if is_so:
+                self._client.set_tag(run_id, name, "true")
+            elif name in run.data.tags:
+                # a study that compares has taken the trial over
+                self._client.delete_tag(run_id, name)
         for name in _ARTIFACTS:
             if (folder / name).exists():
                 self._put(run, folder / name, None)
@@ -353,8 +376,14 @@ def _link(source: str | Path, target: str | Path) -> None:
     shutil.copy2(source, target)
 
 
-def aggregates(results: StudyResults) -> dict[str, float]:
-    """`<variant>/<metric>_mean`, `_sd` (sample standard deviation) and `_n` over the finished seeds."""
+def aggregates(results: StudyResults | SearchResults) -> dict[str, float]:
+    """`<variant>/<metric>_mean`, `_sd` (sample standard deviation) and `_n` over the finished seeds. Of a search
+    `best/<metric>`, which is on dev, and the number of suggestions that came to each end."""
+    if isinstance(results, SearchResults):
+        standings = ("finished", "pruned", "failed", "interrupted", "waiting", "to come")
+        counts = {f"suggestions/{standing}": float(results.counts.get(standing, 0)) for standing in standings}
+        best = {} if results.best is None else {f"best/{results.metric}": results.best.score or 0.0}
+        return {**counts, **best}
     found: dict[str, float] = {}
     for variant, metrics in spreads(results).items():
         for metric, scores in metrics.items():
@@ -366,6 +395,15 @@ def aggregates(results: StudyResults) -> dict[str, float]:
                 if value is not None
             }
     return found
+
+
+def _parameters(trial: Job | TrialRecord) -> dict[str, str]:
+    parameters = {"variant": trial.variant, "seed": trial.seed, **flat(trial.settings)}
+    return {_legal_parameter(name): _written(value) for name, value in parameters.items()}
+
+
+def _written(value: Any) -> str:
+    return (value if isinstance(value, str) else json.dumps(value))[:_LONGEST_PARAMETER]
 
 
 def _legal_parameter(name: str) -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import json
 import logging
 import math
+import os
 import random
 import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,11 +22,14 @@ from orchestrator.failures import cause_of
 from orchestrator.identity import canonical
 from orchestrator.store import (
     CONFIG,
+    HISTORY,
     LOG,
+    RECORD,
     Attempt,
     Failure,
     Status,
     TrialRecord,
+    held_trial,
     read_record,
     write_durably,
     write_record,
@@ -35,6 +38,8 @@ from orchestrator.trainables import Report, Surroundings, Trainable
 
 _WAITS_S = 120.0
 """Seconds in which a process that was left over has to end."""
+_ENDS_S = 10.0
+"""Seconds in which one has to end that is known to be gone."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,12 @@ class Job:
     """Metrics without which a trial counts as failed."""
     provenance: Mapping[str, Any]
     trainable: Trainable
+    given_up: Path | None = None
+    """A file that is there once the trial's search has given it up; `None` of a trial that no search has asked for."""
+
+
+class Pruned(BaseException):
+    """Ends a trial that its search has given up. No Exception, which a trainable might take for a fault of its own."""
 
 
 def run_trial(job: Job, report: Report, *, alone: bool = False) -> TrialRecord:
@@ -65,7 +76,8 @@ def run_trial(job: Job, report: Report, *, alone: bool = False) -> TrialRecord:
     written.
     """
     job.folder.mkdir(parents=True, exist_ok=True)
-    with _held(job.folder):
+    with held_trial(job.folder, _WAITS_S):
+        _clear_left_over(job.folder)
         before = read_record(job.folder)
         if before is not None and before.status == "finished":
             return before
@@ -83,16 +95,26 @@ def _run(job: Job, report: Report, alone: bool) -> TrialRecord:
         return record.model_copy(update={"status": status, "ended": now(), "duration_s": round(seconds, 3), **what})
 
     with _logging_to(job.folder / LOG) as log:
-        log.info("trial %s: %s, seed %d, attempt %d", job.key, job.variant, job.seed, record.attempts)
+        log.info(
+            "trial %s: %s, seed %d, attempt %d, process %d",
+            job.key,
+            job.variant,
+            job.seed,
+            record.attempts,
+            os.getpid(),
+        )
         _start_afresh(job.seed)
         try:
-            result = job.trainable.run(job.settings, job.seed, job.folder, job.where, report)
+            result = job.trainable.run(job.settings, job.seed, job.folder, job.where, _heeding(job, report))
             metrics = _checked_metrics(result, job.required)
             if result.get("data_digest", job.data_digest) != job.data_digest:
                 raise ValueError("the data changed since the study was planned; run the study again")
         except Exception as error:
             log.exception("trial %s failed", job.key)
             record = ended("failed", failure=failure_of(error))
+        except Pruned:
+            log.info("trial %s was pruned", job.key)
+            record = ended("pruned")
         except BaseException:
             log.warning("trial %s was interrupted", job.key)
             write_record(job.folder, ended("interrupted"))
@@ -105,23 +127,26 @@ def _run(job: Job, report: Report, alone: bool) -> TrialRecord:
     return record
 
 
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Hold a trial's folder for this process, by a lock that goes with it.
+def _heeding(job: Job, report: Report) -> Report:
+    """The report of a trial that ends where its search has given it up: told in the driver, heeded here, wherever the
+    trial runs, so that it ends by itself, with its state in `last`, and nothing writes into its folder afterwards."""
+    given_up = job.given_up
+    if given_up is None:
+        return report
 
-    A process whose driver was killed lives on for some seconds, and would write into the folder beside its successor.
-    """
-    until = time.monotonic() + _WAITS_S
-    with (folder / ".running").open("a") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise TimeoutError(f"another process still runs the trial in {folder}") from None
-                time.sleep(0.1)
-        yield
+    def tell(given: dict[str, Any]) -> None:
+        report(given)
+        if given_up.exists():
+            raise Pruned
+
+    return tell
+
+
+def _clear_left_over(folder: Path) -> None:
+    """Remove what was to take the place of a file when the one that wrote it was killed."""
+    for name in (RECORD, CONFIG, HISTORY):
+        for file in folder.glob(f".{name}.*"):
+            file.unlink(missing_ok=True)
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -167,19 +192,25 @@ def cut_off(job: Job, status: Status, failure: Failure | None = None) -> TrialRe
     Where the disk is full the record cannot be written: the one returned then says so, and the next run finds a trial
     that is `running` without a driver.
     """
-    record = read_record(job.folder) or start_record(job)
-    if record.status not in ("running", "interrupted") or record.status == status:
+    with ExitStack() as stack:
+        try:
+            job.folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(held_trial(job.folder, _ENDS_S))
+        except OSError:
+            pass  # it does not end, or the disk is full
+        record = read_record(job.folder) or start_record(job)
+        if record.status not in ("running", "interrupted") or record.status == status:
+            return record
+        seconds = record.duration_s
+        if record.status == "running":
+            seconds += (datetime.now(UTC) - datetime.fromisoformat(record.started)).total_seconds()
+        update = {"status": status, "ended": now(), "duration_s": round(seconds, 3), "failure": failure}
+        record = record.model_copy(update=update)
+        try:
+            write_record(job.folder, record)
+        except OSError as error:
+            return record.model_copy(update={"status": "failed", "failure": failure_of(error)})
         return record
-    started = datetime.fromisoformat(record.started)
-    seconds = record.duration_s + (datetime.now(UTC) - started).total_seconds()
-    update = {"status": status, "ended": now(), "duration_s": round(seconds, 3), "failure": failure}
-    record = record.model_copy(update=update)
-    try:
-        job.folder.mkdir(parents=True, exist_ok=True)
-        write_record(job.folder, record)
-    except OSError as error:
-        return record.model_copy(update={"status": "failed", "failure": failure_of(error)})
-    return record
 
 
 def config(job: Job) -> str:

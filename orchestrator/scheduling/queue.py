@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from orchestrator.failures import is_retried
 from orchestrator.identity import canonical
@@ -31,14 +32,34 @@ class Start:
     """With a whole GPU, or without one a whole machine, to itself."""
 
 
+class Source(Protocol):
+    """Where more trials come from once none waits: a search, which suggests the next one when there is room for it."""
+
+    @property
+    def n_left(self) -> int:
+        """How many more there may be."""
+        ...
+
+    def next(self) -> Job | None:
+        """`None` if there are no more. Raises OSError where it cannot be kept what comes next."""
+        ...
+
+
 class Queue:
     """The trials of a run that have not ended."""
 
     def __init__(
-        self, jobs: Iterable[Job], resources: Resources, *, retries: int = RETRIES, shares: GpuShares | None = None
+        self,
+        jobs: Iterable[Job],
+        resources: Resources,
+        *,
+        retries: int = RETRIES,
+        shares: GpuShares | None = None,
+        source: Source | None = None,
     ) -> None:
         self.resources = resources
         self.shares = shares or GpuShares()
+        self.source = source
         self.stopped: str | None = None
         """Why nothing more is started, if so."""
         self.n_ended = 0
@@ -48,17 +69,24 @@ class Queue:
         self._retries = retries
 
     def next(self) -> Start | None:
-        """The next trial; `None` if none waits, or nothing more is to be started."""
-        if self.stopped is not None or not self._waiting:
+        """The next trial; `None` if none is ready, or nothing more is to be started."""
+        if self.stopped is not None:
             return None
-        job, alone = self._waiting.popleft()
+        at = self._first_ready()
+        if at is None and (more := self._from_source()) is not None:
+            at = len(self._waiting)
+            self._waiting.append((more, False))
+        if at is None:
+            return None
+        job, alone = self._waiting[at]
+        del self._waiting[at]
         self._in_flight[job.key] = (job, alone)
         return Start(job, self._gpus(job, alone), alone)
 
     def ended(self, job: Job, record: TrialRecord) -> str | None:
         """Take a trial back that was started. Why it will be started again, if it will."""
         self._in_flight.pop(job.key, None)
-        self.n_ended += record.status == "finished"
+        self.n_ended += record.status in ("finished", "pruned")
         self.shares.learn(canonical(job.settings), record)
         failure = record.failure
         if record.status != "failed" or failure is None:
@@ -86,7 +114,7 @@ class Queue:
 
     @property
     def n_waiting(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + self._n_left
 
     @property
     def in_flight(self) -> tuple[Job, ...]:
@@ -95,7 +123,29 @@ class Queue:
     @property
     def is_done(self) -> bool:
         """Nothing waits and nothing is in flight."""
-        return not self._in_flight and (not self._waiting or self.stopped is not None)
+        return not self._in_flight and (not self.n_waiting or self.stopped is not None)
+
+    @property
+    def _n_left(self) -> int:
+        return 0 if self.source is None else self.source.n_left
+
+    def _from_source(self) -> Job | None:
+        try:
+            return None if self.source is None else self.source.next()
+        except OSError as error:
+            self.stopped = f"the next trial cannot be written down ({error}); the same command goes on from here"
+            return None
+
+    def _first_ready(self) -> int | None:
+        """The first in line; where memory is measured, not one whose variant is being measured right now."""
+        if self.resources.gpus != MEASURED:
+            return 0 if self._waiting else None
+        measured = {canonical(job.settings) for job in self.in_flight}
+        for at, (job, alone) in enumerate(self._waiting):
+            settings = canonical(job.settings)
+            if alone or settings not in measured or self.shares.has(settings):
+                return at
+        return None
 
     def _gpus(self, job: Job, alone: bool) -> float:
         if self.resources.gpus != MEASURED:

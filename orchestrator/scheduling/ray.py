@@ -1,10 +1,4 @@
-"""Trials side by side through Ray Tune, on this machine or on a cluster.
-
-Tune schedules; which trial is next, what came of it and what is tracked is decided in the driver, by queue and store:
-Tune asks the queue for every trial, as it asks a search algorithm, so that one that failed can come back and one whose
-variant was measured can ask for less of a GPU. Each process that Tune starts runs one trial after another, as most of a
-short trial is start-up; `trial.run_trial` begins each from the same state.
-"""
+"""A Ray of our own on this machine for as long as a run lasts, or a cluster that is there already."""
 
 from __future__ import annotations
 
@@ -12,6 +6,9 @@ import fcntl
 import logging
 import os
 import shutil
+import socket
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -20,17 +17,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
+from orchestrator.cost import slots
 from orchestrator.errors import refused
 from orchestrator.events import Listener
-from orchestrator.failures import Cause
 from orchestrator.interrupts import Interrupts
 from orchestrator.preflight import Machine
-from orchestrator.scheduling import BackendDied, settle
-from orchestrator.scheduling.queue import Queue, Start
+from orchestrator.scheduling import BackendDied, guard
+from orchestrator.scheduling.queue import Queue
 from orchestrator.schema import Resources
-from orchestrator.store import Failure
 from orchestrator.trainables import Surroundings, Trainable
-from orchestrator.trial import Job, cut_off, run_trial
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -41,12 +36,19 @@ _ENVIRONMENT = {
     # Ctrl-C is ours: Tune would end without telling that it was cut short
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    # a node that is taken back is told, so that it is we who start its trials again
+    "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",
+    # a trial that is slow to end must not be taken for a failure of the one after it
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "3600",
     # Tune's own state is not used, so it is written rarely
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
 }
 _OBJECT_STORE_BYTES = 200_000_000
 """Trials exchange scores only; encoded data is shared through files."""
 _PREFIX = "orc-"
+_RECONNECTS = "RAY_gcs_rpc_server_reconnect_timeout_s"
+_KNOCKS_S = 10.0
+"""Seconds in which the head of a cluster has to take a connection."""
 _ANSWERS_S = 60.0
 """Seconds in which a node of a cluster has to answer."""
 _LONGEST_TEMPORARY = 27
@@ -66,6 +68,8 @@ class RayTune:
     ) -> None:
         self.machine = machine
         """What trials can be given: of a cluster, what its greatest node has."""
+        self.whole = machine
+        """All that trials can be given together."""
         self.resources = resources
         self.scratch = scratch
         """Where Tune keeps its books while it runs."""
@@ -80,34 +84,43 @@ class RayTune:
 
         for name in ("ray", "ray.tune", "ray.train", "ray.data"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        _clear_left_over(self.scratch)
         if self.address is not None:
             with self._joined(self.address):
                 interrupts.take_signals()
                 yield self
             return
-        temporary = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_short_temporary_folder()))
-        in_use = _held(temporary)
+        temporary, in_use = _temporary()
+        watcher = _guard(temporary)
+        # without its GCS Ray would end this process after a minute; we notice sooner, and start another
+        os.environ.update({guard.MARKER: str(temporary), _RECONNECTS: "1000000"})
         try:
-            ray.init(
-                address="local",
-                num_cpus=self.machine.cpus,
-                num_gpus=int(self.machine.gpus),
-                include_dashboard=False,
-                log_to_driver=False,
-                configure_logging=False,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                _temp_dir=str(temporary),
-            )
+            try:
+                ray.init(
+                    address="local",
+                    num_cpus=self.machine.cpus,
+                    num_gpus=int(self.machine.gpus),
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    configure_logging=False,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    _temp_dir=str(temporary),
+                )
+            except Exception as error:
+                # Ray has no class of its own for what keeps it from starting
+                raise BackendDied(f"Ray did not start ({_first_line(error)})") from error
             # a worker that dies is told by its record; Ray would print a page on it, whatever `log_to_driver` says
             vars(import_module("ray._private.worker"))["_worker_logs_enabled"] = False
             interrupts.take_signals()  # Ray has set a handler of its own
             yield self
         finally:
             ray.shutdown()
-            if in_use is not None:
-                in_use.close()
+            for name in (guard.MARKER, _RECONNECTS):
+                os.environ.pop(name, None)
+            guard.end_left_over(temporary)
+            in_use.close()
             _remove(temporary)
+            watcher.kill()
+            watcher.communicate()
 
     @contextmanager
     def _joined(self, address: str) -> Iterator[None]:
@@ -115,17 +128,16 @@ class RayTune:
         import ray
 
         try:
+            _knock(address)
             ray.init(address=address, log_to_driver=False, configure_logging=False, namespace="orchestrate")
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise refused(f"no Ray cluster answers at {address}: {_first_line(error)}") from None
         try:
             nodes = [node for node in ray.nodes() if node["Alive"]]
             self._refuse_what_is_not_shared(nodes)
             found = [node["Resources"] for node in nodes]
-            self.machine = Machine(
-                int(max(resources.get("CPU", 0) for resources in found)),
-                max(resources.get("GPU", 0.0) for resources in found),
-            )
+            cpus, gpus = ([resources.get(kind, 0.0) for resources in found] for kind in ("CPU", "GPU"))
+            self.machine, self.whole = Machine(int(max(cpus)), max(gpus)), Machine(int(sum(cpus)), sum(gpus))
             yield
         finally:
             ray.shutdown()
@@ -164,210 +176,55 @@ class RayTune:
             raise BackendDied(f"Ray ended while data was prepared ({_first_line(error)})") from error
 
     def run(self, queue: Queue, listener: Listener, interrupts: Interrupts) -> None:
-        from ray import tune
-        from ray.tune.error import TuneError
+        from orchestrator.scheduling import tune
 
-        jobs: dict[str, Job] = {job.key: job for job in queue.waiting}
-        watch = _Watch(interrupts)
-        follower = _follower(jobs, queue, listener, watch)
-        folder = Path(tempfile.mkdtemp(prefix=".tune-", dir=self.scratch))
-        tuner = tune.Tuner(
-            tune.with_resources(_trainable(jobs), self._request),
-            tune_config=tune.TuneConfig(
-                search_alg=_asking(queue, watch),
-                num_samples=-1,
-                reuse_actors=True,
-                max_concurrent_trials=self.at_most,
-            ),
-            run_config=tune.RunConfig(
-                name="trials",
-                storage_path=str(folder),
-                verbose=0,
-                callbacks=[follower],
-                failure_config=tune.FailureConfig(max_failures=0),
-            ),
-        )
-        died = None
-        try:
-            # not raised in the middle of whatever the driver is doing, but by the follower between two steps of Tune
-            with interrupts.telling(lambda: None):
-                tuner.fit()
-        except _CutShort:
-            pass
-        except (TuneError, _Died) as error:
-            died = _first_line(error)
-        finally:
-            interrupts.take_signals()
-            self._settle(jobs, follower, queue, listener, interrupts)
-            shutil.rmtree(folder, ignore_errors=True)
-        if died is not None:
-            raise BackendDied(f"Ray ended before the trials did ({died})")
+        n_slots = slots(self.resources, self.whole, self.at_most)
+        tune.run(queue, listener, interrupts, self._request, n_slots, self.at_most, self.scratch)
 
     def _request(self, config: dict[str, Any]) -> Any:
+        """What one trial asks for; Tune asks it of every trial."""
         from ray.tune import PlacementGroupFactory
 
         cpus = self.machine.cpus if config["alone"] and not config["gpus"] else self.resources.cpus
-        return PlacementGroupFactory([{"CPU": cpus, "GPU": config["gpus"]}])
-
-    def _settle(
-        self, jobs: dict[str, Job], follower: Any, queue: Queue, listener: Listener, interrupts: Interrupts
-    ) -> None:
-        """Give every trial that was started and not heard of again its record."""
-        import ray
-
-        if follower.open:
-            ray.shutdown()  # first the processes end, so that none writes a record after us
-        for job in queue.in_flight:
-            if job.key not in follower.open:
-                queue.put_back(job)
-            elif interrupts.requested:
-                settle(job, cut_off(job, "interrupted"), queue, listener)
-            else:
-                gone = _gone("Ray ended before the trial did")
-                settle(job, cut_off(job, "failed", gone), queue, listener)
-
-
-class _CutShort(BaseException):
-    """Leaves Tune's loop at once. For an Exception Tune would first wait for its trials to end."""
-
-
-class _Died(BaseException):
-    """Ray is gone."""
+        return PlacementGroupFactory([{"CPU": cpus, **({"GPU": config["gpus"]} if config["gpus"] else {})}])
 
 
 def _prepare(trainable: Trainable, values: Mapping[str, Any], where: Surroundings) -> None:
     trainable.prepare(values, where)
 
 
-def _trainable(jobs: dict[str, Job]) -> Any:
-    def trial(config: dict[str, Any]) -> None:
-        from ray import tune
-
-        record = run_trial(jobs[config["key"]], lambda given: tune.report(dict(given)), alone=config["alone"])
-        if record.failure is not None and record.failure.cause == "memory":
-            # what is left of it must not be in the way of the next trial in this process
-            raise MemoryError(record.failure.message)
-
-    return trial
-
-
-class _Watch:
-    """Leaves Tune's loop once it has no sense any more. Called at every place where Tune calls us: with Ray gone, Tune
-    would wait for room that never comes."""
-
-    def __init__(self, interrupts: Interrupts) -> None:
-        self.interrupts = interrupts
-        # a node that Ray started for us is our child; no public function tells that it has ended
-        self.node = getattr(import_module("ray._private.worker"), "_global_node", None)
-
-    def __call__(self) -> None:
-        if self.interrupts.requested:
-            raise _CutShort
-        gone = {str(kind) for kind, _ in self.node.dead_processes()} if self.node is not None else set()
-        if gone & {"raylet", "gcs_server"}:
-            raise _Died(f"its {' and '.join(sorted(gone))} ended")
-
-
-def _asking(queue: Queue, watch: _Watch) -> Any:
-    from ray.tune.search import Searcher
-
-    class Asking(Searcher):
-        """The queue, as Tune asks for trials."""
-
-        def suggest(self, trial_id: str) -> Any:
-            watch()
-            start: Start | None = queue.next()
-            if start is None:
-                # one that runs may come back
-                return Searcher.FINISHED if queue.is_done else None
-            return {"key": start.job.key, "gpus": start.gpus, "alone": start.alone}
-
-        def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-            pass
-
-        def save(self, checkpoint_path: str) -> None:
-            pass
-
-        def restore(self, checkpoint_path: str) -> None:
-            pass
-
-        def __reduce__(self) -> Any:
-            # Tune pickles its search to restore it, which we never do
-            return Searcher, ()
-
-    return Asking()
-
-
-def _follower(jobs: dict[str, Job], queue: Queue, listener: Listener, watch: _Watch) -> Any:
-    from ray.tune import Callback
-    from ray.tune.progress_reporter import TrialProgressCallback
-
-    # Tune prints a line for each trial unless it is given a callback of this kind
-    class Follower(TrialProgressCallback):
-        """Tune's events as ours. A trial's end is what its record says, whatever Tune makes of it."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.open: dict[str, None] = {}
-            """Keys of trials that were started and have not ended."""
-
-        def __reduce__(self) -> Any:
-            # Tune pickles its callbacks to restore them, which we never do; ours hold a terminal and a database
-            return Callback, ()
-
-        def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-            key = trial.config["key"]
-            if key not in self.open:
-                self.open[key] = None
-                listener.started(jobs[key])
-
-        def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
-            if "epoch" in result and "metrics" in result:
-                listener.epoch(jobs[trial.config["key"]], result["epoch"], result["metrics"])
-
-        def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-            self._end(trial, _gone("the trial's process ended without a record"))
-
-        def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-            error = trial.get_error() if hasattr(trial, "get_error") else None
-            self._end(trial, _gone(f"the trial's process died: {error or 'killed, perhaps for want of memory'}", error))
-
-        def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
-            watch()
-
-        def _end(self, trial: Any, otherwise: Failure) -> None:
-            watch()
-            job = jobs[trial.config["key"]]
-            if job in queue.in_flight:
-                if job.key not in self.open:
-                    listener.started(job)  # its process ended before Tune could say so
-                self.open.pop(job.key, None)
-                settle(job, cut_off(job, "failed", otherwise), queue, listener)
-
-    return Follower()
-
-
-def _gone(message: str, error: Exception | None = None) -> Failure:
-    """Of a trial whose process is gone without a word."""
-    return Failure(kind="ProcessDied", message=message, traceback=message, cause=_cause(error))
-
-
-def _cause(error: Exception | None) -> Cause:
-    names = {cls.__name__ for cls in type(error).__mro__}
-    if "OutOfMemoryError" in names:
-        return "memory"
-    if getattr(error, "preempted", False):
-        return "preemption"
-    return "infrastructure"
+def _knock(address: str) -> None:
+    """Raises OSError where nobody listens: Ray itself would go on trying for a minute or more."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCKS_S).close()
 
 
 def _first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
+def _guard(temporary: Path) -> subprocess.Popen[bytes]:
+    """A process that ends this Ray if we cannot."""
+    command = [sys.executable, "-I", "-S", guard.__file__, str(temporary)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 def _short_temporary_folder() -> str:
     folder = tempfile.gettempdir()
     return folder if len(folder) <= _LONGEST_TEMPORARY else "/tmp"
+
+
+def _temporary() -> tuple[Path, IO[str]]:
+    """A new folder for Ray, held: another driver that clears away in this very moment may be quicker."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_short_temporary_folder()))
+        try:
+            in_use = _held(folder)
+        except FileNotFoundError:
+            continue
+        if in_use is not None and folder.exists():
+            return folder, in_use
 
 
 def _remove(folder: Path) -> None:
@@ -390,12 +247,14 @@ def _held(folder: Path) -> IO[str] | None:
     return file
 
 
-def _clear_left_over(scratch: Path) -> None:
+def clear_left_over(scratch: Path) -> None:
     """Remove what drivers that were killed could not. The home is held, so no other driver uses its scratch.
 
     Whether a driver still lives is told by its lock: drivers in containers may share a folder without seeing each
     other's processes.
     """
+    for file in scratch.glob(".shared-*"):
+        file.unlink(missing_ok=True)
     for folder in scratch.glob(".tune-*"):
         shutil.rmtree(folder, ignore_errors=True)
     for folder in Path(_short_temporary_folder()).glob(f"{_PREFIX}*"):
@@ -404,5 +263,6 @@ def _clear_left_over(scratch: Path) -> None:
         except OSError:
             continue  # another user's, or gone in this moment
         if in_use is not None:
+            guard.end_left_over(folder)
             shutil.rmtree(folder, ignore_errors=True)
             in_use.close()

@@ -26,6 +26,9 @@ class GpuShares:
         if share is not None:
             self._shares[settings] = max(share, self._shares.get(settings, 0.0))
 
+    def has(self, settings: str) -> bool:
+        return settings in self._shares
+
     def of(self, settings: str) -> float:
         """The share of a GPU to ask for: one of 1, 1/2, 1/3, …, so that as many fit as there is memory for."""
         return self._shares.get(settings, 1.0)

@@ -103,7 +103,7 @@ class Command(Foreign):
             found.append((None, str(error)))
         words = _own_words(0, Path(), _ANYWHERE)
         for name in sorted(set(PLACEHOLDER.findall(self.template)) & words.keys() & values.keys()):
-            message = f"is a word of every command, '{{{name}}}', wanted another name for the setting"
+            message = f"'{{{name}}}' is a word of every command, wanted another name for the setting '{name}'"
             found.append(((name,), message))
         files = (self.metrics_file, self.progress_file)
         for name in dict.fromkeys(name for name in files if name in _TAKEN or files.count(name) > 1):

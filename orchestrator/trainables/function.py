@@ -131,7 +131,7 @@ def _registered() -> dict[str, tuple[str, ...]]:
 
 @functools.cache
 def _registered_on(path: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    found: dict[str, dict[str, None]] = {}
+    found: dict[str, set[str]] = {}
     for entry in entry_points(group=GROUP):
-        found.setdefault(entry.name, {})[f"{entry.module}:{entry.attr}"] = None
-    return {name: tuple(targets) for name, targets in sorted(found.items())}
+        found.setdefault(entry.name, set()).add(f"{entry.module}:{entry.attr}")
+    return {name: tuple(sorted(targets)) for name, targets in sorted(found.items())}

@@ -23,7 +23,7 @@ STANDIN = Model("tests.orchestrator.standin:run", "tests.orchestrator.standin:pr
 RAISES, NO_NUMBER, SLOW, DIES, WITHOUT_SCORES, DIES_ONCE, NO_MEMORY_ONCE, GPU = 90, 91, 92, 93, 94, 95, 96, 97
 """Values of `training.batch_size` with which a trial fails, scores NaN, takes half a minute for its first epoch, kills
 its process, forgets its scores; kills its process or runs out of memory in its first attempt; takes three tenths of a
-GPU's memory and tells which GPU it was given."""
+GPU's memory, some seconds, and tells which GPU it was given."""
 
 log = logging.getLogger("model")
 
@@ -80,8 +80,8 @@ def run(
         last.write_text(json.dumps(history))
         report({"epoch": epoch, "metrics": metrics})
         log.info("epoch %d done", epoch)
-        if behaviour == SLOW and epoch == 1:
-            time.sleep(30)
+        if behaviour in (SLOW, GPU) and epoch == 1:
+            time.sleep(30 if behaviour == SLOW else 3)
     for name in ("predictions", "checkpoint"):
         (folder / name).mkdir(exist_ok=True)
         (folder / name / "dev.json").write_text("[]")

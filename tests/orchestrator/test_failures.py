@@ -159,6 +159,16 @@ def test_the_first_trial_of_a_variant_has_a_gpu_to_itself_and_the_next_what_it_t
     queue = Queue(jobs, Resources(gpus="measured"), shares=GpuShares())
     first = queue.next()
     assert first.gpus == 1.0
+    # the other variant is measured too; the second of the first one waits for what it will be told
+    other = queue.next()
+    assert (other.job.key, other.gpus) == ("c", 1.0) and queue.next() is None and not queue.is_done
     facts = {"peak_memory_bytes": 30 * GIB, "device_memory_bytes": 100 * GIB}
     queue.ended(first.job, record(first.job, facts=facts))
-    assert [queue.next().gpus, queue.next().gpus] == [0.3333, 1.0]
+    assert queue.next().gpus == 0.3333
+
+
+def test_a_variant_whose_first_trial_told_nothing_goes_on_with_a_whole_gpu():
+    queue = Queue([job("a", size=1), job("b", size=1)], Resources(gpus="measured"))
+    first = queue.next()
+    queue.ended(first.job, record(first.job, "failed", "program"))
+    assert queue.next().gpus == 1.0

@@ -15,8 +15,8 @@ def test_only_folders_of_drivers_that_are_gone_are_removed(tmp_path, monkeypatch
         (folder / "session").mkdir(parents=True)
     in_use = ray._held(alive)
     assert in_use is not None
-    ray._clear_left_over(tmp_path)
+    ray.clear_left_over(tmp_path)
     assert [gone.exists(), alive.exists(), other.exists()] == [False, True, True]
     in_use.close()
-    ray._clear_left_over(tmp_path)
+    ray.clear_left_over(tmp_path)
     assert not alive.exists()
