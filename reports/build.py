@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from reports import figures, latex, markdown, table_csv
+from reports import figures, latex, markdown, search, table_csv
 from reports.comparison import scores_frame, table, trials_frame
 from reports.records import StudyResults
+from reports.search import SearchResults
 
 RECORD = "record.json"
+_SCRATCH = ".report-"
 
 
-def build(results: StudyResults, folder: Path) -> dict[str, Path]:
+def build(results: StudyResults | SearchResults, folder: Path) -> dict[str, Path]:
     """Write the report into `folder`: file name → path.
 
     All files are made before the first is written, and each takes the place of its predecessor at once: a report that
@@ -24,7 +30,7 @@ def build(results: StudyResults, folder: Path) -> dict[str, Path]:
 
 def _write(contents: dict[str, bytes], folder: Path) -> dict[str, Path]:
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as scratch:
+    with _alone(folder), tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=folder) as scratch:
         for name, content in contents.items():
             (Path(scratch) / name).write_bytes(content)
         for name in contents:
@@ -32,14 +38,33 @@ def _write(contents: dict[str, bytes], folder: Path) -> dict[str, Path]:
     return {name: folder / name for name in contents}
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One writer at a time, so that what one that was killed has left is known to be that, and is removed."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:
+            pass  # some network file systems do not lock folders: what was left stays
+        else:
+            for left in folder.glob(f"{_SCRATCH}*"):
+                shutil.rmtree(left, ignore_errors=True)
+        yield
+    finally:
+        os.close(handle)
+
+
 def rebuild(record: Path, folder: Path) -> dict[str, Path]:
     """The files of a report from its record alone, which stays as it is, also if it is from an earlier version."""
     content = record.read_bytes()
-    return _write({**render(StudyResults.from_json(content.decode())), RECORD: content}, folder)
+    return _write({**render(search.read(content.decode())), RECORD: content}, folder)
 
 
-def render(results: StudyResults) -> dict[str, bytes]:
+def render(results: StudyResults | SearchResults) -> dict[str, bytes]:
     """Every file of the report, by name."""
+    if isinstance(results, SearchResults):
+        return {RECORD: results.to_json().encode(), **search.render(results)}
     tabular = table(results)
     drawn = figures.files(results)
     return {

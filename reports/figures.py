@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -86,8 +86,13 @@ REMARK: dict[str, Any] = {"fontsize": 6.5, "color": "0.3"}
 
 def files(results: StudyResults) -> dict[Literal["pdf", "png"], bytes]:
     """The figure of the report, as vectors and as pixels; the same results give the same bytes."""
+    return written(lambda: draw(results))
+
+
+def written(draw: Callable[[], Figure]) -> dict[Literal["pdf", "png"], bytes]:
+    """A figure in our style, as vectors and as pixels."""
     with _style():
-        figure = draw(results)
+        figure = draw()
         return {
             "pdf": _bytes(figure, "pdf", {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None}),
             "png": _bytes(figure, "png", {"Software": None}),
@@ -118,7 +123,7 @@ def _bytes(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
     return buffer.getvalue()
 
 
-def _figure(width: float, height: float) -> Figure:
+def sheet(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -132,7 +137,7 @@ def _comparison(results: StudyResults) -> Figure:
     variants = {variant.name: row_label(results, variant) for variant in ordered_variants(results)}
     of_systems = [number for number in results.published if number.system is not None and number.metric == main]
     lines = _Lines([*variants.values(), *(f"{number.system} (published)" for number in of_systems)])
-    figure = _figure(COLUMN, lines.height)
+    figure = sheet(COLUMN, lines.height)
     axes = figure.subplots()
     for name, y in zip(variants, lines.places, strict=False):
         _line_of_dots(axes, results, name, y)
@@ -156,7 +161,7 @@ def _by_dataset(results: StudyResults, report: ByDatasetSettings) -> Figure:
         shown = report.name(row) if report.rows else row
         labels.append(shown if group is None else f"{report.name(group)}: {shown}")
     lines = _Lines(labels)
-    figure = _figure(COLUMN if len(names) == 1 else PAGE, lines.height + 0.2)
+    figure = sheet(COLUMN if len(names) == 1 else PAGE, lines.height + 0.2)
     panels = figure.subplots(1, len(names), squeeze=False, sharey=True)[0]
     for axes, name in zip(panels, names, strict=True):
         before = pairs[0][0]
@@ -171,7 +176,7 @@ def _by_dataset(results: StudyResults, report: ByDatasetSettings) -> Figure:
                 axes.axhline(top, color="0.6", linewidth=0.6)
             before = group
         lines.label(axes)
-        axes.set_title(_drawable(report.name(name)))
+        axes.set_title(drawable(report.name(name)))
         axes.set_xlabel(_axis_title(results, min(AXIS, 90 // len(names))))
     _legend(figure, results)
     return figure
@@ -183,8 +188,8 @@ def _sweep(results: StudyResults, report: SweepSettings) -> Figure:
     values = [variant.value(report.x) for variant in variants]
     numbers = all(is_number(value) for value in values)
     places = [float(value) if numbers else float(at) for at, value in enumerate(values)]
-    labels = [textwrap.fill(_drawable(report.name(value)), max(9, 48 // len(values))) for value in values]
-    figure = _figure(COLUMN, 2.35 + 0.12 * max(label.count("\n") for label in labels))
+    labels = [textwrap.fill(drawable(report.name(value)), max(9, 48 // len(values))) for value in values]
+    figure = sheet(COLUMN, 2.35 + 0.12 * max(label.count("\n") for label in labels))
     axes = figure.subplots()
     axes.grid(axis="y")
     beside = axes.transData + ScaledTranslation(5 / 72, 0, figure.dpi_scale_trans)
@@ -211,7 +216,7 @@ def _sweep(results: StudyResults, report: SweepSettings) -> Figure:
     axes.margins(y=0.1)
     if not numbers or _apart(places, labels):
         axes.set_xticks(places, labels)
-    axes.set_xlabel(_drawable(report.x_title))
+    axes.set_xlabel(drawable(report.x_title))
     axes.set_ylabel(_axis_title(results))
     _legend(figure, results)
     return figure
@@ -287,7 +292,7 @@ def _apart(places: Sequence[float], labels: Sequence[str]) -> bool:
     return all((right - left) * inches > (one + other) / 2 + 0.06 for left, right, one, other in steps)
 
 
-def _drawable(text: str) -> str:
+def drawable(text: str) -> str:
     """A letter that the font lacks is drawn by its code, as in LaTeX."""
     letters = get_font(findfont(STYLE["font.family"])).get_charmap()
     return "".join(
@@ -296,13 +301,13 @@ def _drawable(text: str) -> str:
 
 
 def _wrap(label: str) -> str:
-    return textwrap.fill(_drawable(label), LABEL)
+    return textwrap.fill(drawable(label), LABEL)
 
 
 def _axis_title(results: StudyResults, width: int = AXIS) -> str:
     main, *_ = results.report.shown_metrics
     unit = " (%)" if results.report.info(main).percent else ""
-    return textwrap.fill(_drawable(metric_title(results.report, main)) + unit, width)
+    return textwrap.fill(drawable(metric_title(results.report, main)) + unit, width)
 
 
 def _legend(figure: Figure, results: StudyResults) -> None:
@@ -318,7 +323,7 @@ def _legend(figure: Figure, results: StudyResults) -> None:
         entries.append(Line2D([], [], label="published", **PUBLISHED))
     figure.legend(
         handles=entries,
-        title=f"reduced budget “{_drawable(results.budget)}”" if results.budget_note is not None else None,
+        title=f"reduced budget “{drawable(results.budget)}”" if results.budget_note is not None else None,
         title_fontsize=STYLE["legend.fontsize"],
         loc="outside lower center",
         ncols=len(entries),

@@ -232,9 +232,14 @@ def _check_system(report: ReportSettings, number: Published) -> None:
         raise ValueError(f"published: '{number.system}' has no place in a sweep; name the `variant` that it belongs to")
     by_dataset = isinstance(report, ByDatasetSettings)
     if by_dataset != (number.dataset is not None):
-        raise ValueError(f"published: '{number.system}' has `dataset: {number.dataset}` in a report `{report.kind}`")
+        found = (
+            f"`dataset: {number.dataset}`, wanted none" if number.dataset is not None else "no `dataset`, wanted one"
+        )
+        raise ValueError(f"published: '{number.system}' has {found}, as the report is `{report.kind}`")
     if (by_dataset and report.groups is not None) != (number.group is not None):
-        raise ValueError(f"published: '{number.system}' has `group: {number.group}`; the report says what it groups by")
+        if number.group is None:
+            raise ValueError(f"published: '{number.system}' has no `group`, wanted one, as the report has `groups`")
+        raise ValueError(f"published: '{number.system}' has `group: {number.group}`, but the report has no `groups`")
 
 
 def _refuse_doubles(places: Sequence[tuple[str, tuple[str | None, ...]]], axes: tuple[str, ...]) -> None:

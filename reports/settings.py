@@ -35,6 +35,7 @@ METRICS = tuple(f"{split}/{task}_{measure}" for split in SPLITS for task in TASK
 """Every metric of our model, in the order in which tables and files list them. All are in percent."""
 
 METRIC = r"^[a-z0-9_]+/[A-Za-z0-9_.-]+$"
+LABEL = r"^[A-Za-z0-9:._-]+$"
 FACTOR = r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)*$"
 
 
@@ -122,7 +123,8 @@ class Published(Settings):
     @model_validator(mode="after")
     def _is_of_a_variant_or_of_a_system(self) -> Published:
         if (self.variant is None) == (self.system is None):
-            raise ValueError("a published number names either a `variant` of this study or a `system` that is not run")
+            found = "neither `variant` nor `system`" if self.variant is None else "both `variant` and `system`"
+            raise ValueError(f"found {found}, wanted a `variant` of this study or a `system` that is not run")
         if self.variant is not None and (self.dataset is not None or self.group is not None):
             raise ValueError(f"`dataset` and `group` go with a `system`; those of '{self.variant}' are its factors")
         if self.metric in METRICS and not 0.0 <= self.value <= 100.0:
@@ -135,7 +137,7 @@ class Report(Settings):
 
     caption: Words | None = None
     """First sentence of the caption; `None` is the study's question. What the numbers are is added to it always."""
-    label: Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]+$")] | None = None
+    label: Annotated[str, Field(pattern=LABEL)] | None = None
     """LaTeX label; `None` is `tab:` and the study's name."""
     names: dict[str, Words] = {}
     """How the table and the figure show a factor's value: `{cdr: CDR, global: GRC, null: encoder width}`."""
@@ -152,7 +154,9 @@ class Report(Settings):
     @classmethod
     def _ours_are_known(cls, given: dict[str, MetricInfo]) -> dict[str, MetricInfo]:
         if ours := [name for name in given if name in METRICS]:
-            raise ValueError(f"{', '.join(ours)}: named like a metric of our model, so it is in percent, higher better")
+            raise ValueError(
+                f"found {', '.join(ours)}, a metric of our model (in percent, higher is better), wanted others"
+            )
         return given
 
     def info(self, metric: str) -> MetricInfo:
@@ -176,7 +180,7 @@ class Report(Settings):
 
 def _each_once(metrics: tuple[str, ...]) -> tuple[str, ...]:
     if not metrics or len(set(metrics)) != len(metrics):
-        raise ValueError(f"expected at least one metric, each once, got {list(metrics)}")
+        raise ValueError(f"found {list(metrics)}, wanted at least one metric, each once")
     return metrics
 
 

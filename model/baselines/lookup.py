@@ -12,14 +12,13 @@ What it scores is what a data set gives away by the names that come again. The s
 is a step, told as an epoch is, and the first that is best on dev is evaluated on test. Nothing is drawn: the seed
 changes nothing.
 
-It is not one of the orchestrator's own models, and shows what any other may do: it is a function, registered as the
-entry point `lookup` of the group `orchestrate.trainables`, and a command.
+A study runs it like any system that is not ours: as a function, the entry point `lookup` of the group
+`orchestrate.trainables`, or as a command.
 
     python -m model.baselines.lookup --settings FILE --seed N --out DIR [--data-path DIR:DIR]
 
-Source: dictionary and memorisation baselines are common. The overview of the CDR task (Wei et al., Database 2016) has
-a dictionary, which comes from a database and not from the training documents, and the co-occurrence of a chemical and a
-disease, which is `relations_by: [types]` at a share of 0.
+Source: none; dictionary and co-occurrence baselines are common. `relations_by: [types]` at a share of 0 is
+co-occurrence.
 """
 
 from __future__ import annotations

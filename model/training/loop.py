@@ -9,7 +9,6 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +16,12 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from model import batch as batches
-from model.data.document import Document, to_json
 from model.data.encoded import EncodedCorpus
 from model.data.subwords import EncodedDocument
 from model.joint.network import Network
 from model.loss import joint_loss
 from model.memory.warmup import first_reading_step
-from model.metrics import matching
-from model.metrics.matching import Counts
+from model.metrics.evaluation import Evaluation
 from model.sampling.draw import draw, pool
 from model.settings import TrainingSettings
 from model.training import checkpoint
@@ -37,24 +34,11 @@ Report = Callable[[dict], None]
 """Takes {"epoch": int, "metrics": {name: float}} after every epoch."""
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Predictions for a split and the counts of each document."""
-
-    predicted: list[Document]
-    counts: list[dict[str, Counts]]
-
-    def scores(self, split: str) -> dict[str, float]:
-        return matching.scores(matching.pool(self.counts), split)
-
-
 def evaluate(network: Network, documents: Sequence[EncodedDocument]) -> Evaluation:
     """Extract from documents and count against their gold annotation: a function of the network alone."""
     network.eval()
     predicted = network.extract(documents)
-    return Evaluation(
-        predicted, [matching.count(gold.document, found) for gold, found in zip(documents, predicted, strict=True)]
-    )
+    return Evaluation.of([gold.document for gold in documents], predicted)
 
 
 def train(
@@ -146,7 +130,7 @@ def train(
         )  # fmt: skip
         if metrics[selected_by] > best:
             best = metrics[selected_by]
-            write_predictions(folder, "dev", corpus.dev, evaluation)
+            evaluation.write(folder, "dev")
             checkpoint.save(best_folder, network, tokenizer, progress, {"metrics": metrics})
         history.append({"epoch": epoch, "step": step, "metrics": metrics})
         _write_lines(history_path, history)
@@ -158,25 +142,6 @@ def train(
 
 
 _LOSSES = ("mention", "coreference", "entity", "relation", "total")
-
-
-def write_predictions(folder: Path, split: str, gold: Sequence[EncodedDocument], evaluation: Evaluation) -> None:
-    """`predictions/{split}.json`: found Documents; `counts/{split}.json`: [correct, spurious, missed] by document."""
-    for kind, content in (
-        ("predictions", [to_json(document) for document in evaluation.predicted]),
-        (
-            "counts",
-            [
-                {"id": document.document.id, **{task: [c.correct, c.spurious, c.missed] for task, c in counts.items()}}
-                for document, counts in zip(gold, evaluation.counts, strict=True)
-            ],
-        ),
-    ):
-        path = folder / kind / f"{split}.json"
-        path.parent.mkdir(exist_ok=True)
-        new = path.with_suffix(".new")
-        new.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-        new.replace(path)
 
 
 def _write_lines(path: Path, entries: list[dict]) -> None:

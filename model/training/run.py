@@ -16,7 +16,7 @@ from model.joint.network import Network
 from model.settings import DataSettings, EncoderSettings, ExperimentSettings
 from model.training import checkpoint
 from model.training.device import memory, reset_peak_memory, resolve_device
-from model.training.loop import Report, evaluate, train, write_predictions
+from model.training.loop import Report, evaluate, train
 
 log = logging.getLogger("model")
 
@@ -75,7 +75,7 @@ def run(
     progress = checkpoint.load_weights(folder / "checkpoint", network)
     assert progress.epoch == selected_epoch
     test = evaluate(network, corpus.test)
-    write_predictions(folder, "test", corpus.test, test)
+    test.write(folder, "test")
     dev_scores = checkpoint.describe(folder / "checkpoint")["metrics"]
     metrics = {name: value for name, value in dev_scores.items() if name.startswith("dev/")} | test.scores("test")
     shutil.rmtree(folder / "last", ignore_errors=True)

@@ -13,7 +13,10 @@ from reports.settings import word
 
 STUDIES = Path(__file__).parents[2] / "studies"
 FILES = sorted(STUDIES.glob("*.yaml"))
+OF_THE_PAPER = [path for path in FILES if path.stem != "quickstart" and load(path).study.trainable.kind == "model"]
 N_VARIANTS = {
+    "lookup": 7,
+    "lookup_command": 3,
     "memory_parts": 11,
     "quickstart": 3,
     "read_normalisation": 3,
@@ -34,7 +37,7 @@ def test_a_study_validates_under_every_budget(path):
         assert expansion.baseline is not None or path.stem == "table2"
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.stem != "quickstart"], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", OF_THE_PAPER, ids=lambda path: path.stem)
 def test_the_full_budget_is_the_papers_and_a_smaller_one_says_what_it_cuts(path):
     loaded = load(path)
     expansions = check(loaded)
@@ -69,3 +72,12 @@ def test_quickstart_needs_nothing_from_outside():
     for variant in check(load(STUDIES / "quickstart.yaml"))["full"].variants:
         assert variant.settings["data"]["name"] == "builtin"
         assert variant.settings["model"]["encoder"]["name"] == "minilm"
+
+
+def test_the_lookup_baseline_is_the_same_as_a_function_and_as_a_command():
+    for budget in ("full", "smoke"):
+        function, command = (
+            {variant.name: variant.settings for variant in check(load(STUDIES / f"{name}.yaml"))[budget].variants}
+            for name in ("lookup", "lookup_command")
+        )
+        assert command.items() <= function.items()
