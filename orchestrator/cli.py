@@ -642,7 +642,7 @@ def _known_budget(loaded: LoadedStudy, budget: str) -> str:
     try:
         loaded.study.budget(budget)
     except ValueError as error:
-        raise refused(f"{loaded.path}: {error}") from None
+        raise StudyError([loaded.positions.problem(("budgets",), str(error), at_key=True)]) from None
     return budget
 
 
