@@ -10,10 +10,13 @@ What can be known of an encoder before it is loaded is told here, without torch 
 
 from __future__ import annotations
 
+import difflib
+import functools
 import hashlib
 import json
 import os
 import shutil
+import socket
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -22,6 +25,7 @@ from importlib.metadata import PackageNotFoundError, files
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 from platformdirs import user_cache_path
 
@@ -61,6 +65,8 @@ RANDOM_CONFIG: dict[str, Any] = {
     "max_position_embeddings": 256,
 }
 WEIGHTS = "model.safetensors"
+_ANSWERS_S = 3.0
+"""Seconds in which a hub has to take a connection."""
 CONFIG = "config.json"
 
 
@@ -92,6 +98,30 @@ def check(name: str) -> str | None:
         return (
             f"{name!r} is neither an embedded encoder ({', '.join(EMBEDDED)}) nor a folder, and HF_HUB_OFFLINE=1 "
             f"forbids to ask the hub for it"
+        )
+    return None
+
+
+@functools.cache
+def unreachable(name: str) -> str | None:
+    """What keeps an encoder from being had from a hub: the hub does not answer. None if it does, or is not needed.
+
+    The hub's own client would try again for more than a minute.
+    """
+    if name in (RANDOM, *EMBEDDED) or Path(name).is_dir() or _hub_folder(name).is_dir():
+        return None
+    if any(os.environ.get(proxy) for proxy in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        return None
+    hub = urlparse(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    port = hub.port or (443 if hub.scheme == "https" else 80)
+    try:
+        socket.create_connection((hub.hostname or "", port), _ANSWERS_S).close()
+    except OSError as error:
+        near = difflib.get_close_matches(name, EMBEDDED, n=1)
+        meant = f"; did you mean '{near[0]}'?" if near else ""
+        return (
+            f"{name!r} is neither an embedded encoder ({', '.join(EMBEDDED)}) nor a folder nor in the hub's cache, and "
+            f"the hub {hub.hostname} does not answer ({error.strerror or error}){meant}"
         )
     return None
 

@@ -7,6 +7,7 @@ and `schema` load neither torch nor ray nor mlflow nor pandas.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -111,6 +112,7 @@ HOME = Path("runs")
 
 def main() -> None:
     """The console entry: user errors are messages with an exit code, never a traceback."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     try:
         app()
     except StudyError as error:
@@ -328,7 +330,8 @@ def runs(
     as_json: JsonOption = False,
 ) -> None:
     """Show all trials of a home, of whatever study."""
-    place, shown = _home(home), _state_now(_home(home))
+    place = _existing(home)
+    shown = _state_now(place)
     run_ids = read_run_ids(place.index)
     found = [record_json(record, run_ids, shown) for record in place.records().values()]
     found = [one for one in found if study in (None, one["study"]) and state in (None, one["status"])]

@@ -13,6 +13,7 @@ from orchestrator import cost, index, preflight, progress, provenance, report
 from orchestrator import search as searches
 from orchestrator.errors import Exit, StudyError
 from orchestrator.events import Listener, Listeners
+from orchestrator.failures import full_disk, is_full
 from orchestrator.index import Index
 from orchestrator.interrupts import Interrupts, caught
 from orchestrator.plan import Plan, PlannedTrial, plan
@@ -95,7 +96,7 @@ class Outcome:
 def run(loaded: LoadedStudy, home: Home, options: Options) -> Outcome:
     """Run the missing trials of a study. Raises StudyError, before any trial starts, for what cannot be run."""
     home.refuse_if_not_writable()
-    with home.held(), index.opened(home.index) as books, caught() as interrupts:
+    with caught() as interrupts, home.held(), index.opened(home.index) as books:
         clear_left_over(home.root)
         settled = home.settle(now())
         home.refresh(books)
@@ -130,6 +131,10 @@ def run(loaded: LoadedStudy, home: Home, options: Options) -> Outcome:
                 _run_queue(planned, queue, jobs, machine, listeners, interrupts)
         except KeyboardInterrupt:
             interrupts.requested = True
+        except OSError as error:
+            if not is_full(error):
+                raise
+            queue.stopped = full_disk(str(error))
         after = _plan(loaded, home, options)
         if after.search is not None:
             books.put_cells(after.study.study, options.budget, [(t.variant.name, t.seed, t.key) for t in after.trials])
@@ -137,8 +142,13 @@ def run(loaded: LoadedStudy, home: Home, options: Options) -> Outcome:
         tracker.reconcile([*settled, *after.records])
         files: dict[str, Path] = {}
         if any(trial.is_finished for trial in after.trials):
-            results, files = report.write(after, home)
-            tracker.summarise(results, files)
+            try:
+                results, files = report.write(after, home)
+                tracker.summarise(results, files)
+            except OSError as error:
+                if not is_full(error):
+                    raise
+                queue.stopped = queue.stopped or full_disk(str(error))
         return Outcome(
             plan=after,
             executed=tuple(kept.ended_keys),
@@ -155,11 +165,11 @@ def run_pilots(loaded: LoadedStudy, home: Home, options: Options) -> None:
     """Train a small part of each variant of which nothing tells how long it takes. Pilots are in no report and in no
     tracker. Raises StudyError for what cannot be run."""
     home.refuse_if_not_writable()
-    with home.held(), index.opened(home.index) as books, caught() as interrupts:
+    with caught() as interrupts, home.held(), index.opened(home.index) as books:
         clear_left_over(home.root)
         home.settle(now())
         planned = _plan(loaded, home, options)
-        unknown = cost.estimate(planned, planned.missing, home).unknown
+        unknown = cost.estimate(planned, (*planned.missing, *planned.to_come), home).unknown
         machine = Machine.here(options.cpus, options.gpus)
         problems = preflight.check(planned, planned.resources, machine, options.permissions) if unknown else []
         if problems:

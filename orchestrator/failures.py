@@ -43,6 +43,11 @@ def is_full(error: OSError) -> bool:
     return error.errno in _DISK
 
 
+def full_disk(what: str) -> str:
+    """What a run that ends for it says."""
+    return f"the disk is full ({what}): make room, and the same command goes on from here"
+
+
 def cause_of(error: BaseException) -> Cause:
     """By the error, or by one that led to it. What is not known is the program's fault."""
     seen: set[int] = set()

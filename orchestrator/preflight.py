@@ -43,9 +43,11 @@ def resource_problems(plan: Plan, resources: Resources, machine: Machine) -> lis
         )
         problems.append(problem((*place, "cpus"), message))
     if resources.most_gpus > machine.gpus:
+        others = [name for name in plan.study.budget_names if name != plan.budget_name]
+        choose = f", or choose another budget ({', '.join(others)})" if others else ""
         message = (
-            f"a trial wants {counted(resources.most_gpus, 'GPU')}, this run has {machine.gpus:g}; set `gpus: 0`, say "
-            f"--trial-gpus 0, or choose another of the budgets {', '.join(plan.study.budget_names)}"
+            f"a trial wants {counted(resources.most_gpus, 'GPU')}, this run has {machine.gpus:g}; set `gpus: 0`, or "
+            f"say --trial-gpus 0{choose}"
         )
         problems.append(problem((*place, "gpus"), message))
     return problems

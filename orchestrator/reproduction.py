@@ -57,8 +57,19 @@ def commands(record: TrialRecord, home: Home) -> list[str]:
     if lock and lock != provenance.environment().get("lock"):
         lines.append(f"# the packages were those of another constraints.txt (sha256 {lock}):")
         lines.append("make setup")
-    lines.append(shlex.join(["orchestrate", "reproduce", record.key, "--run", "--home", str(home.root)]))
+    lines.append(
+        shlex.join(["orchestrate", "reproduce", record.key, "--run", "--home", str(home.root), *_of_foreign(record)])
+    )
     return lines
+
+
+def _of_foreign(record: TrialRecord) -> list[str]:
+    """What else it takes for a trainable that is not ours: the study that names it, and the permission."""
+    if not record.trainable:
+        return []
+    typed = record.provenance.get("command") or []
+    study = next((word for word in typed if word.endswith((".yaml", ".yml"))), "STUDY.yaml")
+    return ["--study", study, "--allow-command" if record.trainable.get("kind") == "command" else "--allow-import"]
 
 
 def run(

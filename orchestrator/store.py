@@ -18,6 +18,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -30,7 +31,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator import index
 from orchestrator.errors import refused
-from orchestrator.failures import Cause, is_full, may_pass
+from orchestrator.failures import Cause, full_disk, is_full, may_pass
 from orchestrator.index import Index
 from orchestrator.schema import FULL
 
@@ -52,7 +53,9 @@ class Failure(BaseModel):
 
     @property
     def last_lines(self) -> str:
-        return "\n".join(self.traceback.strip().splitlines()[-4:])
+        lines = self.traceback.strip().splitlines()
+        # marks below a line of code mean nothing without it
+        return "\n".join([line for line in lines if line.strip(" ^~")][-4:])
 
 
 class Attempt(BaseModel):
@@ -115,6 +118,8 @@ _NEEDS_BYTES = 2**20
 _LOOKS_S = 0.3
 _SETTLES_S = 10.0
 """Seconds in which trials of a driver that was killed have to end."""
+STATE, PUT_ASIDE = "last", ".last.old"
+"""The folder in which a trial keeps what it would go on from, and what that is called on the way in and out."""
 RECORD, CONFIG, LOG, HISTORY = "record.json", "config.json", "log.txt", "history.jsonl"
 
 
@@ -199,8 +204,12 @@ class Home:
         """
         settled = []
         until = time.monotonic() + _SETTLES_S
-        for key in [key for key, record in self.records().items() if record.status == "running"]:
+        for key, known in self.records().items():
             folder = self.trial(key)
+            if known.status == "finished":
+                forget_state(folder)  # by a process that was killed before it could
+            if known.status != "running":
+                continue
             try:
                 with held_trial(folder, until - time.monotonic()):
                     record = read_record(folder)
@@ -221,10 +230,7 @@ class Home:
                 file.flush()
         except OSError as error:
             if is_full(error):
-                raise refused(
-                    f"the disk is full, nothing can be written below {self.root}: make room, and the same command "
-                    f"goes on from here"
-                ) from None
+                raise refused(full_disk(f"{self.root}: {error.strerror}")) from None
             raise refused(
                 f"the home {self.root} cannot be written: {error.strerror}; choose another by --home"
             ) from None
@@ -321,6 +327,30 @@ def write_durably(path: Path, text: str) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def put_state_aside(folder: Path) -> None:
+    """Of a trial that has come to its end nothing is left to go on from, unless it is killed before that is recorded.
+
+    At once: a state of which a part is removed would be taken for a whole one.
+    """
+    shutil.rmtree(folder / PUT_ASIDE, ignore_errors=True)
+    if (folder / STATE).exists():
+        (folder / STATE).rename(folder / PUT_ASIDE)
+
+
+def recover_state(folder: Path) -> bool:
+    """Whether there is a state to go on from; one that was put aside is if there is no other."""
+    if not (folder / STATE).exists() and (folder / PUT_ASIDE).exists():
+        (folder / PUT_ASIDE).rename(folder / STATE)
+    return (folder / STATE).exists()
+
+
+def forget_state(folder: Path) -> None:
+    """Remove what a trial that is recorded as finished cannot need any more."""
+    for name in (STATE, PUT_ASIDE, f".{STATE}.new"):
+        if (folder / name).exists():
+            shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def read_history(folder: Path) -> list[tuple[int, dict[str, float]]]:

@@ -163,7 +163,7 @@ def cost_json(expected: Estimate) -> dict[str, Any]:
 
 def cost_lines(expected: Estimate, n_trials: int) -> list[str]:
     if not n_trials:
-        return ["cost: none, every trial is there"]
+        return ["cost: none, nothing is to be run"]
     lines = []
     if expected.hours is None or expected.wall_hours is None:
         n = len(expected.unknown)
@@ -227,6 +227,12 @@ def print_outcome(outcome: Outcome, home: Home) -> None:
     print(f"MLflow  {shlex.join(['orchestrate', 'ui', '--home', str(home.root)])}")
 
 
+def _retry_command(study: str) -> str:
+    """The command that was typed, for what failed."""
+    words = [word for word in sys.argv[2:] if word != "--failed"] if sys.argv[1:2] in (["run"], ["retry"]) else [study]
+    return shlex.join(["orchestrate", "retry", "--failed", *words])
+
+
 def complain(outcome: Outcome, home: Home, study: str) -> None:
     """What went wrong, on standard error: for each failure its variant, the end of its traceback, and its log."""
     for trial in outcome.failed:
@@ -237,7 +243,7 @@ def complain(outcome: Outcome, home: Home, study: str) -> None:
         print("\n".join(f"  {line}" for line in failure.last_lines.splitlines()), file=sys.stderr)
         print(f"  log: {home.trial(trial.key) / LOG}", file=sys.stderr)
     if any(trial.has_failed_for_good for trial in outcome.failed):
-        print(f"run again what failed: orchestrate retry --failed {study}", file=sys.stderr)
+        print(f"run again what failed: {_retry_command(study)}", file=sys.stderr)
     if outcome.trouble is not None:
         print(f"MLflow is not up to date ({outcome.trouble}): orchestrate sync", file=sys.stderr)
     if outcome.stopped is not None:

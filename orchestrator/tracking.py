@@ -112,9 +112,9 @@ class Tracker:
         os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
         from mlflow import MlflowClient
 
-        # after the import, which sets levels of its own
+        # after the import, which sets levels of its own; what goes wrong is told once, by us, without its traceback
         for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._client = MlflowClient(tracking_uri=self.uri)
         self._experiment = self._open_experiment()
         self._logged = {}
@@ -328,6 +328,9 @@ class Tracker:
         for name, value in tags.items():
             self._client.set_tag(run_id, name, value)
         run = self._client.get_run(run_id)
+        for name in ("failure", "failure_cause", "alone"):
+            if name in run.data.tags and name not in tags:
+                self._client.delete_tag(run_id, name)  # of an attempt before
         # a driver that was killed may have come to make the run and no further
         missing = {name: value for name, value in _parameters(record).items() if name not in run.data.params}
         self._log_parameters(run_id, missing)

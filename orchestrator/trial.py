@@ -29,8 +29,10 @@ from orchestrator.store import (
     Failure,
     Status,
     TrialRecord,
+    forget_state,
     held_trial,
     read_record,
+    recover_state,
     write_durably,
     write_record,
 )
@@ -124,6 +126,8 @@ def _run(job: Job, report: Report, alone: bool) -> TrialRecord:
             epoch = result.get("selected_epoch")
             record = ended("finished", metrics=metrics, selected_epoch=epoch, facts=_plain(facts))
     write_record(job.folder, record)
+    if record.status == "finished":
+        forget_state(job.folder)
     return record
 
 
@@ -158,7 +162,7 @@ def failure_of(error: BaseException) -> Failure:
 def start_record(job: Job, *, alone: bool = False) -> TrialRecord:
     """The record of a trial that starts."""
     before = read_record(job.folder)
-    resumes = before is not None and any((job.folder / name).exists() for name in ("last", ".last.old"))
+    resumes = recover_state(job.folder) and before is not None
     earlier: tuple[Attempt, ...] = ()
     if before is not None:
         known = {name: getattr(before, name) for name in ("started", "ended", "failure", "alone")}
@@ -240,7 +244,10 @@ def _checked_metrics(result: Mapping[str, Any], required: tuple[str, ...]) -> di
     metrics = {name: float(value) for name, value in result["metrics"].items()}
     missing = [name for name in required if name not in metrics]
     if missing:
-        raise ValueError(f"the trial ended without {', '.join(missing)}; it has {', '.join(metrics) or 'no metrics'}")
+        raise ValueError(
+            f"the trial ended without {', '.join(missing)}; it has {', '.join(metrics) or 'no metrics'} "
+            f"(metrics are named by their split, as dev/… and test/…)"
+        )
     wrong = {name: value for name, value in metrics.items() if not math.isfinite(value)}
     if wrong:
         raise ValueError(f"the trial ended with scores that are no numbers: {wrong}")

@@ -183,9 +183,11 @@ def render(results: SearchResults) -> dict[str, bytes]:
 def best_settings(results: SearchResults, best: Tried) -> str:
     """The values of a suggestion as YAML, over the settings of the study that has searched."""
     note = "" if results.budget_note is None else f" (budget {results.budget}: {results.budget_note})"
+    n_equal = sum(results.shown(one.score) == results.shown(best.score) for one in results.ranked)
+    others = f", one of {n_equal} with this score" if n_equal > 1 else ""
     lines = [
         f"# {results.title} {results.shown(best.score)}: found by search, tuned on dev, one seed; suggestion "
-        f"{best.index} of {len(results.tried)}",
+        f"{best.index} of {len(results.tried)}{others}",
         f"# study {results.study}{note}, trial {best.key}",
         "# These go over the settings of that study; paste them under `settings:` of another.",
         *(f"{path}: {_yaml(value)}" for path, value in best.values.items()),

@@ -1,7 +1,8 @@
 """The figure of a search: its scores on dev in the order of suggestion, and over each setting that was searched.
 
 A circle is a trial that was trained to its end, at its selected epoch; a cross one that was pruned, at the epoch where
-it ended. The line is the best so far; the best of all is filled. What has no score is not drawn.
+it ended. The line is the best so far; the best of all is filled, and what prints the same score. What has no score is
+not drawn.
 """
 
 from __future__ import annotations
@@ -80,6 +81,9 @@ def _in_order(axes: Axes, results: SearchResults) -> None:
     axes.set_xlim(0.2, max(results.n_declared, len(results.tried)) + 0.8)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(y=0.08)
+    scores = {one.score for one in results.tried if one.score is not None}
+    if len(scores) == 1:
+        axes.set_ylim(min(scores) - 1, min(scores) + 1)
     axes.set_xlabel("suggestion")
     axes.set_ylabel(_title(results, 22))
 
@@ -137,7 +141,7 @@ def _dot(axes: Axes, results: SearchResults, one: Tried, x: float) -> None:
     best = results.best
     if one.standing == "pruned":
         axes.plot(x, one.score, zorder=2, **PRUNED)
-    elif best is not None and one.index == best.index:
+    elif best is not None and results.shown(one.score) == results.shown(best.score):
         axes.plot(x, one.score, zorder=4, **BEST)
     else:
         axes.plot(x, one.score, zorder=3, **FINISHED)

@@ -428,10 +428,10 @@ def _paths(settings: _FileSettings, search: Sequence[Path]) -> dict[str, Path]:
     found = {name: _find(files[name], search) for name in wanted}
     missing = [files[name] for name, path in found.items() if path is None]
     if missing:
-        looked = "".join(f"\n  {folder}" for folder in search) or "\n  (no folders)"
+        looked = ", ".join(map(str, search)) or "no folders"
         raise DataNotFound(
-            f"{settings.name}, protocol {settings.protocol}: not found: {', '.join(file.wanted for file in missing)}\n"
-            f"looked in{looked}\n"
+            f"{settings.name}, protocol {settings.protocol}: not found: {', '.join(file.wanted for file in missing)}; "
+            f"looked in {looked}; "
             f"type `orchestrate data get {settings.name}`, or put the files, plain or .gz, below one of these folders"
         )
     return {name: path for name, path in found.items() if path is not None}

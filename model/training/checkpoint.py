@@ -77,8 +77,16 @@ def save(
         shutil.rmtree(old)
 
 
+def put_aside(folder: Path) -> None:
+    """Take a checkpoint out of use, at once and so that `recover` would find it again."""
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+
+
 def recover(folder: Path) -> bool:
-    """Whether there is a checkpoint; undoes a `save` that was interrupted between its two renames."""
+    """Whether there is a checkpoint; undoes `put_aside`, and a `save` that was interrupted between its two renames."""
     old = folder.with_name(f".{folder.name}.old")
     if not folder.exists() and old.exists():
         old.rename(folder)

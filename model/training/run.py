@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,7 +52,7 @@ def run(
     (`{dev,test}/{subtask}_{precision,recall,f1}` in percent, at the selected epoch), `selected_epoch`, and facts about
     the trial: `reading_at_selected_epoch` is None where the settings let the memories never be read, and the facts of
     `model.training.device.memory` are there on a GPU only. Leaves checkpoint, predictions and per-document counts in
-    `folder`.
+    `folder`, and in `.last.old` the state before the last epoch, for the case that the result gets lost.
     """
     quiet_libraries()
     if threads is not None:
@@ -78,7 +77,7 @@ def run(
     test.write(folder, "test")
     dev_scores = checkpoint.describe(folder / "checkpoint")["metrics"]
     metrics = {name: value for name, value in dev_scores.items() if name.startswith("dev/")} | test.scores("test")
-    shutil.rmtree(folder / "last", ignore_errors=True)
+    checkpoint.put_aside(folder / "last")
     log.info(
         "selected epoch %d by %s: test strict relation F1 %.2f, relation F1 %.2f, entity F1 %.2f, mention F1 %.2f",
         selected_epoch, settings.training.select.score, metrics["test/relation_strict_f1"],

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from orchestrator.failures import is_retried
+from orchestrator.failures import full_disk, is_retried
 from orchestrator.identity import canonical
 from orchestrator.scheduling.shares import GpuShares
 from orchestrator.schema import MEASURED, Resources
@@ -92,7 +92,7 @@ class Queue:
         if record.status != "failed" or failure is None:
             return None
         if failure.cause == "disk":
-            self.stopped = f"the disk is full ({failure.message}): make room, and the same command goes on from here"
+            self.stopped = full_disk(failure.message)
         left = self._left.setdefault(job.key, self._retries)
         if not is_retried(failure.cause) or not left or self.stopped is not None:
             return None

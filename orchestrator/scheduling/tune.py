@@ -318,8 +318,11 @@ def _error_of(trial: Any) -> BaseException | None:
         return None
     from ray import cloudpickle
 
-    with open(path, "rb") as file:
-        return cloudpickle.load(file)  # written by Tune in this very process
+    try:
+        with open(path, "rb") as file:
+            return cloudpickle.load(file)  # written by Tune in this very process
+    except Exception:
+        return None  # cut short by a full disk, or of a class that is not here
 
 
 def _gone(message: str, error: BaseException | None = None) -> Failure:

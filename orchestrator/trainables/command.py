@@ -45,7 +45,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.overrides import SettingPath
-from orchestrator.store import CONFIG, HISTORY, LOG, RECORD, read_history, write_durably
+from orchestrator.store import CONFIG, HISTORY, LOG, RECORD, put_state_aside, read_history, write_durably
 from orchestrator.trainables import Permissions, Report, Surroundings, Unprepared, guard
 from orchestrator.trainables.foreign import (
     LAST,
@@ -53,7 +53,6 @@ from orchestrator.trainables.foreign import (
     Foreign,
     filled,
     finite,
-    forget_state,
     recorded,
     reported,
     result_of,
@@ -155,7 +154,7 @@ class Command(Foreign):
         for told in progress.new(ended=True):
             tell(told)
         result = self._result(folder, digest)
-        forget_state(folder)
+        put_state_aside(folder)
         return result
 
     def _result(self, folder: Path, digest: str) -> Mapping[str, Any]:

@@ -18,7 +18,6 @@ import json
 import logging
 import math
 import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,11 +32,11 @@ from orchestrator.explain import explain
 from orchestrator.identity import canonical
 from orchestrator.overrides import SettingPath, flat, value_at
 from orchestrator.positions import dotted
-from orchestrator.store import HISTORY, read_history, write_durably
+from orchestrator.store import HISTORY, STATE, read_history, write_durably
 from orchestrator.trainables import Report
 from reports.settings import word
 
-LAST = "last"
+LAST = STATE
 """The folder in which a trial keeps its state. Without it, an attempt starts afresh."""
 CATALOG = "catalog:"
 PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_][\w.]*)\}")
@@ -251,11 +250,6 @@ def result_of(given: Any, where: str, data_digest: str) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where} cannot be kept as JSON: {error}") from None
     return {**facts, "metrics": metrics, "selected_epoch": epoch, "data_digest": data_digest}
-
-
-def forget_state(folder: Path) -> None:
-    """Of a trial that has finished nothing is left to go on from."""
-    shutil.rmtree(folder / LAST, ignore_errors=True)
 
 
 def whole(given: Any, where: str) -> int:

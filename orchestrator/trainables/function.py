@@ -31,8 +31,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import did_you_mean
+from orchestrator.store import put_state_aside
 from orchestrator.trainables import Permissions, Report, Surroundings, Unprepared
-from orchestrator.trainables.foreign import Foreign, forget_state, recorded, result_of
+from orchestrator.trainables.foreign import Foreign, recorded, result_of
 
 GROUP = "orchestrate.trainables"
 WANTED = "wanted one that takes (settings, seed, folder, report)"
@@ -104,7 +105,7 @@ class Function(Foreign):
         except SystemExit as error:
             raise RuntimeError(f"{self.target} left the program (SystemExit: {error})") from error
         result = result_of(given, f"what {self.target} returned", digest)
-        forget_state(folder)
+        put_state_aside(folder)
         return result
 
 

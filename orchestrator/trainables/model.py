@@ -65,7 +65,11 @@ class Model:
 
     def faults(self, values: Mapping[str, Any]) -> list[tuple[SettingPath | None, str]]:
         encoder = values["model"]["encoder"]
-        return [(("model", "encoder", *path), message) for path, message in _encoder_faults(canonical(encoder))]
+        found: list[tuple[SettingPath | None, str]] = [
+            (("model", "encoder", *path), message) for path, message in _encoder_faults(canonical(encoder))
+        ]
+        unreachable = None if found else embedded.unreachable(encoder["name"])
+        return found if unreachable is None else [(("model", "encoder", "name"), unreachable)]
 
     def disk_bytes(self, values: Mapping[str, Any]) -> int | None:
         return embedded.weight_bytes(values["model"]["encoder"]["name"])

@@ -13,7 +13,7 @@ import pytest
 import orchestrator
 from tests.orchestrator.samples import SWEEP, write
 
-HEAVY = ("torch", "transformers", "ray", "mlflow", "pandas", "matplotlib", "scipy")
+HEAVY = ("torch", "transformers", "ray", "mlflow", "pandas", "matplotlib", "scipy", "optuna")
 
 PROGRAM = """
 import json, sys

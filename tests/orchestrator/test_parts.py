@@ -40,6 +40,7 @@ def test_variants_of_a_grid_share_the_parts_that_they_have_in_common(tmp_path):
     variants = expanded(tmp_path, GRID).variants
     assert len({id(variant.settings["data"]) for variant in variants}) == 1
     assert len({id(variant.settings["model"]) for variant in variants}) == 2
+    assert len({id(variant.settings["model"]["encoder"]) for variant in variants}) == 1
     assert all(variant.written == canonical(variant.settings) for variant in variants)
 
 

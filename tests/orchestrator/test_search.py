@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import time
 import types
 from pathlib import Path
 
 import pytest
 
 import tests.orchestrator.standin as standin
-from orchestrator import cleaning, execution, tracking
+from orchestrator import cleaning, cost, execution, tracking
 from orchestrator import report as reporting
 from orchestrator.errors import Exit, StudyError
 from orchestrator.execution import Options
@@ -60,6 +61,7 @@ def quick(monkeypatch):
     """Without MLflow and the figure, which take longer than all else."""
     monkeypatch.setattr(Tracker, "open", lambda self: setattr(self, "trouble", "not tracked"))
     monkeypatch.setattr("reports.search_figure.files", lambda results: {"pdf": b"", "png": b""})
+    monkeypatch.setattr("orchestrator.trial.gc.collect", lambda: 0)
 
 
 def run(tmp_path, text=SEARCH, budget="full", home="home", **more):
@@ -305,6 +307,15 @@ def test_a_trial_that_fails_is_told_and_run_again_only_on_request(tmp_path, quic
     assert len(retried.executed) == 1 and not retried.failed and len(retried.plan.search.suggestions) == 4
 
 
+def test_a_pilot_tells_what_a_search_will_cost(tmp_path, quick):
+    options = Options(budget="full", data=(), backend="inline", trainable=STANDIN)
+    loaded, home = load(write(tmp_path, PRUNING)), Home.at(tmp_path / "home")
+    execution.run_pilots(loaded, home, options)
+    planned = plan(loaded, "full", home, (), trainable=STANDIN)
+    assert planned.trials == () and len(home.records()) == 1
+    assert cost.estimate(planned, planned.to_come, home).hours is not None
+
+
 # ---------------------------------------------------------------------------------------------- apart from comparisons
 
 
@@ -423,6 +434,39 @@ def test_where_less_is_better_the_least_is_best_and_the_greatest_are_pruned(tmp_
     assert "lower is better" in outcome.files["search.md"].read_text()
 
 
+PROGRAM = """\
+import json, sys, time
+x, folder = float(sys.argv[1]), sys.argv[2]
+for epoch in range(1, 4):
+    with open(folder + "/progress.jsonl", "a") as file:
+        file.write(json.dumps({"epoch": epoch, "metrics": {"dev/score": x}}) + "\\n")
+    time.sleep(60 if x < 0 else 0.3)
+with open(folder + "/metrics.json", "w") as file:
+    json.dump({"dev/score": x, "test/score": 0.0}, file)
+"""
+
+
+def test_a_command_that_is_given_up_is_ended(tmp_path, quick):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    text = """\
+study: sample
+question: Which x?
+trainable: {kind: command, command: "{python} program.py {x} {folder}", inputs: [program.py]}
+settings: {x: 0.0}
+seeds: 1
+select: {metric: score}
+search:
+  trials: 6
+  algorithm: random
+  space: {x: {kind: choice, values: [1.0, -1.0]}}
+  pruning: {kind: asha, reduction_factor: 2, max_epochs: 3}
+"""
+    begin = time.monotonic()
+    outcome = run(tmp_path, text, trainable=None, permissions=Permissions(commands=True))
+    found = {trial.variant.factors["x"]: trial.state for trial in outcome.plan.trials}
+    assert found == {1.0: "cached", -1.0: "pruned"} and time.monotonic() - begin < 40
+
+
 # --------------------------------------------------------------------------------------------------------------- faults
 
 N = len(ONE_SEED.splitlines())
@@ -496,6 +540,9 @@ def test_plan_tells_what_is_there_and_what_is_to_come_and_what_it_will_cost(tmp_
     code, output, _ = orchestrate("plan", path, "--home", home)
     assert code == 0 and f"6 of 9 suggestions: {6 - n_pruned} cached, {n_pruned} pruned, 3 to come" in output
     assert "1 variant measured" in output and "test/" not in output
+    expected = cost.estimate(planned, (*planned.missing, *planned.to_come), Home.at(home))
+    seconds = [trial.record.duration_s for trial in planned.trials if trial.is_finished]
+    assert expected.hours * 3600 == pytest.approx(3 * sum(seconds) / len(seconds))
     told = json.loads(orchestrate("status", path, "--home", home, "--json")[1])
     assert told["search"]["to_come"] == 3 and told["counts"] == {"cached": 6 - n_pruned, "pruned": n_pruned}
 
