@@ -1,3 +1,10 @@
+"""Encoders that need no hub, and what is said where one does and the hub does not answer."""
+
+from __future__ import annotations
+
+from model import embedded
+
+
 def test_a_hub_that_does_not_answer_is_told_at_once(monkeypatch, tmp_path):
     for proxy in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(proxy, raising=False)
