@@ -57,11 +57,16 @@ def estimate(plan: Plan, chosen: Sequence[PlannedTrial], home: Home, slots: int 
     wanted = Counter(trial.variant.name for trial in chosen)
     seconds: dict[str, float] = {}
     sources: dict[str, Source] = {}
+    measured: dict[str, list[float]] = {}
+    for trial in plan.trials:
+        if trial.is_finished and trial.record is not None:
+            measured.setdefault("" if plan.search is not None else trial.variant.name, []).append(
+                trial.record.duration_s
+            )
     for variant in plan.variants:
         if variant.name not in wanted:
             continue
-        alike = [t for t in plan.trials if plan.search is not None or t.variant is variant]
-        own = [t.record.duration_s for t in alike if t.is_finished and t.record]
+        own = measured.get("" if plan.search is not None else variant.name)
         if own:
             seconds[variant.name], sources[variant.name] = statistics.fmean(own), "measured"
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -85,7 +86,11 @@ class Plan:
 
     def data_digest(self, variant: Variant) -> str:
         """Of the data that trials of a variant read; a search has one."""
-        return next(t.data_digest for t in (*self.trials, *self.to_come) if self.search or t.variant is variant)
+        return next(iter(self._digests.values())) if self.search else self._digests[variant.name]
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        return {trial.variant.name: trial.data_digest for trial in (*self.trials, *self.to_come)}
 
     @property
     def records(self) -> tuple[TrialRecord, ...]:

@@ -84,10 +84,15 @@ class RayTune:
 
         for name in ("ray", "ray.tune", "ray.train", "ray.data"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
+        # Python's handler of SIGTERM stays ours
+        vars(import_module("ray._private.utils"))["set_sigterm_handler"] = lambda handler: None
         if self.address is not None:
-            with self._joined(self.address):
+            try:
+                with self._joined(self.address):
+                    interrupts.take_signals()
+                    yield self
+            finally:
                 interrupts.take_signals()
-                yield self
             return
         temporary, in_use = _temporary()
         watcher = _guard(temporary)
@@ -110,10 +115,11 @@ class RayTune:
                 raise BackendDied(f"Ray did not start ({_first_line(error)})") from error
             # a worker that dies is told by its record; Ray would print a page on it, whatever `log_to_driver` says
             vars(import_module("ray._private.worker"))["_worker_logs_enabled"] = False
-            interrupts.take_signals()  # Ray has set a handler of its own
+            interrupts.take_signals()  # below Python, Ray has set a handler of its own
             yield self
         finally:
             ray.shutdown()
+            interrupts.take_signals()  # it has set the default again
             for name in (guard.MARKER, _RECONNECTS):
                 os.environ.pop(name, None)
             guard.end_left_over(temporary)

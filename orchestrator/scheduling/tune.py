@@ -88,6 +88,7 @@ def _settle(follower: Any, queue: Queue, listener: Listener, loop: _Loop) -> Non
 
     if follower.open:
         ray.shutdown()  # first the processes end, so that none writes a record after us
+        loop.interrupts.take_signals()
     for job in queue.in_flight:
         if job.key not in follower.open:
             queue.put_back(job)
