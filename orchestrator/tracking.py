@@ -325,21 +325,17 @@ class Tracker:
         if record.failure is not None:
             tags |= {"failure": f"{record.failure.kind}: {record.failure.message}"[:5000]}
             tags |= {"failure_cause": record.failure.cause}
+        tags |= {"search": "true"} if record.provenance.get("search") else {}
+        tags |= {"pruned": "true"} if record.status == "pruned" else {}
         for name, value in tags.items():
             self._client.set_tag(run_id, name, value)
         run = self._client.get_run(run_id)
-        for name in ("failure", "failure_cause", "alone"):
+        for name in ("failure", "failure_cause", "alone", "search", "pruned"):
             if name in run.data.tags and name not in tags:
-                self._client.delete_tag(run_id, name)  # of an attempt before
+                self._client.delete_tag(run_id, name)  # of an attempt before, or of the search that gave it up
         # a driver that was killed may have come to make the run and no further
         missing = {name: value for name, value in _parameters(record).items() if name not in run.data.params}
         self._log_parameters(run_id, missing)
-        for name, is_so in (("search", record.provenance.get("search")), ("pruned", record.status == "pruned")):
-            if is_so:
-                self._client.set_tag(run_id, name, "true")
-            elif name in run.data.tags:
-                # a study that compares has taken the trial over
-                self._client.delete_tag(run_id, name)
         for name in _ARTIFACTS:
             if (folder / name).exists():
                 self._put(run, folder / name, None)

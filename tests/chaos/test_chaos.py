@@ -68,7 +68,9 @@ def test_what_is_killed_twice_comes_out_as_if_it_had_not_been(suite, first, seco
         take(suite, figures)
         figures = life.strike(drawn(suite, *second))
         life.complete(figures)
-    take(suite, figures)
+    suite.take(figures)
+    # the first kill may have left too little to do for the second to find its moment
+    assert figures.problems == []
 
 
 def test_a_server_that_is_killed_is_brought_up_to_date(suite):

@@ -418,7 +418,7 @@ settings: {x: 0.0}
 seeds: 1
 select: {metric: loss}
 search:
-  trials: 10
+  trials: 20
   space: {x: {kind: uniform, low: -4, high: 4}}
   pruning: {kind: asha, reduction_factor: 2, max_epochs: 4}
 report: {kind: comparison, metric_info: {dev/loss: {better: lower, label: loss on dev}}}
@@ -430,7 +430,14 @@ def test_where_less_is_better_the_least_is_best_and_the_greatest_are_pruned(tmp_
     results = SearchResults.from_json(outcome.files["record.json"].read_text())
     finished = [one.score for one in results.tried if one.standing == "finished"]
     assert results.best.score == min(finished) and results.counts["pruned"] >= 2
-    assert abs(results.best.values["x"] - 2) == min(abs(one.values["x"] - 2) for one in results.tried)
+    lines, losses = [line for line in journal(tmp_path) if "rung" in line], []
+    assert {line["rung"] for line in lines} == {1, 2}
+    for line in lines:
+        if line["rung"] == 1:
+            assert line["pruned"] == (len(losses) > 0 and line["score"] > quantile(losses, 0.5))
+            losses.append(line["score"])
+    far = [abs(one.values["x"] - 2) for one in results.tried]
+    assert sum(far[10:]) / len(far[10:]) < sum(far[:10]) / 10
     assert "lower is better" in outcome.files["search.md"].read_text()
 
 
