@@ -44,6 +44,32 @@ class Interrupts:
             signal.signal(signal.SIGTERM, self)
 
 
+def _ends_at_the_second(read_from: int) -> None:
+    """Python calls a handler only between two of its instructions, and Ray's calls can take seconds. That a signal has
+    come is told at once, by a byte."""
+    n_signals = 0
+    while told := os.read(read_from, 64):
+        n_signals += sum(number in (signal.SIGINT, signal.SIGTERM) for number in told)
+        if n_signals > 1:
+            os._exit(Exit.INTERRUPTED)
+
+
+@contextmanager
+def _watched() -> Iterator[None]:
+    read_from, write_to = os.pipe()
+    os.set_blocking(write_to, False)
+    before = signal.set_wakeup_fd(write_to, warn_on_full_buffer=False)
+    watcher = threading.Thread(target=_ends_at_the_second, args=(read_from,), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(write_to)
+        watcher.join()
+        os.close(read_from)
+
+
 @contextmanager
 def caught() -> Iterator[Interrupts]:
     """Handle Ctrl-C and SIGTERM inside the block."""
@@ -54,7 +80,8 @@ def caught() -> Iterator[Interrupts]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     interrupts.take_signals()
     try:
-        yield interrupts
+        with _watched():
+            yield interrupts
     finally:
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)

@@ -80,8 +80,9 @@ def strike(life: Life, given: Interruption) -> Figures:
             _send(driver.process.pid, given)
     code = driver.end()
     figures.ended_s = time.monotonic() - at
-    wanted = {130} if has_begun else {130, -given.number}
-    if figures.hit and code not in wanted:
+    # once all is told, or before anything was, a signal ends it as it ends any process; shells tell that by 128 + n
+    is_ours = has_begun and "the same command goes on from here" not in driver.told()
+    if figures.hit and code not in ({130} if is_ours else {130, -given.number}):
         figures.problems.append(f"the run ended with {code}: {driver.told()[-1500:]}")
     if has_begun and "Traceback" in driver.told():
         figures.problems.append(f"the run shows a traceback: {driver.told()[-1500:]}")

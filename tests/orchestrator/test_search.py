@@ -277,6 +277,9 @@ def test_settings_that_come_twice_are_trained_once(tmp_path, quick):
     )
     outcome = run(tmp_path, text)
     assert len(outcome.executed) == len(outcome.plan.trials) == 2 and len(outcome.plan.search.suggestions) == 5
+    results = SearchResults.from_json(outcome.files["record.json"].read_text())
+    keys = [one.key for one in results.tried]
+    assert {one.index for one in results.ranked} == {keys.index(key) + 1 for key in set(keys)}
     assert len(run(tmp_path, text).executed) == 0
 
 
@@ -364,6 +367,8 @@ def test_a_trial_that_another_study_has_finished_counts_and_is_not_run(tmp_path,
 
 def test_without_pruning_what_was_given_up_is_run_to_its_end(tmp_path, quick):
     pruned = [trial.key for trial in run(tmp_path, PRUNING).plan.trials if trial.state == "pruned"]
+    for key in pruned:
+        (tmp_path / "home" / "trials" / key / ".given_up").touch()  # as a process that was killed leaves it
     outcome = run(tmp_path, SEARCH)
     assert sorted(outcome.executed) == sorted(pruned) and set(states(outcome)) == {"cached"}
 
