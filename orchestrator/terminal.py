@@ -200,6 +200,7 @@ def outcome_json(outcome: Outcome, run_ids: Mapping[str, str]) -> dict[str, Any]
         "stopped": outcome.stopped,
         **search_json(outcome.plan),
         "report": {name: str(path) for name, path in outcome.files.items()},
+        "warnings": list(outcome.warnings),
         "tracking": {"uri": outcome.tracking, "trouble": outcome.trouble},
     }
 
@@ -209,6 +210,8 @@ def print_outcome(outcome: Outcome, home: Home) -> None:
         if name in outcome.files:
             lines = outcome.files[name].read_text(encoding="utf-8").splitlines()
             print("\n".join(line for line in lines if line.startswith("|")), end="\n\n")
+    for warning in outcome.warnings:
+        print(warning, end="\n\n")
     if "best.yaml" in outcome.files:
         print(outcome.files["best.yaml"].read_text(encoding="utf-8"))
     told = [f"{len(outcome.executed)} executed", f"{outcome.cached} cached", f"{len(outcome.failed)} failed"]
@@ -224,13 +227,18 @@ def print_outcome(outcome: Outcome, home: Home) -> None:
     for title, name in titles.items():
         if name in outcome.files:
             print(f"{title:<7} {outcome.files[name]}")
-    print(f"MLflow  {shlex.join(['orchestrate', 'ui', '--home', str(home.root)])}")
+    in_home = outcome.tracking.startswith("sqlite:") and str(home.database) in outcome.tracking
+    print(f"MLflow  {shlex.join(['orchestrate', 'ui', '--home', str(home.root)]) if in_home else outcome.tracking}")
 
 
 def _retry_command(study: str) -> str:
     """The command that was typed, for what failed."""
     words = [word for word in sys.argv[2:] if word != "--failed"] if sys.argv[1:2] in (["run"], ["retry"]) else [study]
     return shlex.join(["orchestrate", "retry", "--failed", *words])
+
+
+def _sync_command(home: Home) -> str:
+    return shlex.join(["orchestrate", "sync", "--home", str(home.root)])
 
 
 def complain(outcome: Outcome, home: Home, study: str) -> None:
@@ -245,7 +253,7 @@ def complain(outcome: Outcome, home: Home, study: str) -> None:
     if any(trial.has_failed_for_good for trial in outcome.failed):
         print(f"run again what failed: {_retry_command(study)}", file=sys.stderr)
     if outcome.trouble is not None:
-        print(f"MLflow is not up to date ({outcome.trouble}): orchestrate sync", file=sys.stderr)
+        print(f"MLflow is not up to date ({outcome.trouble}): {_sync_command(home)}", file=sys.stderr)
     if outcome.stopped is not None:
         print(f"stopped: {outcome.stopped}", file=sys.stderr)
     if outcome.interrupted:

@@ -54,6 +54,7 @@ _ARTIFACTS = (
 )  # fmt: skip
 _LONGEST_PARAMETER = 6000
 _PER_BATCH = 1000
+_MOST_CHARACTERS_TOLD = 240
 
 
 def default_uri(home: Home) -> str:
@@ -72,8 +73,8 @@ def _mirrored(method: Callable[..., None]) -> Callable[..., None]:
             method(self, *arguments)
         except Exception as error:
             first = self.had_trouble is None
-            self.trouble = self.had_trouble = provenance.masked(f"{type(error).__name__}: {error}".split("\n")[0])
-            if first:
+            self.trouble = self.had_trouble = _in_short(error)
+            if first and self.announces:
                 log.warning(
                     "MLflow at %s cannot be written (%s); the study runs on, `orchestrate sync` brings it up to date",
                     provenance.masked(self.uri),
@@ -83,17 +84,29 @@ def _mirrored(method: Callable[..., None]) -> Callable[..., None]:
     return guarded
 
 
+def _in_short(error: Exception) -> str:
+    """What went wrong, in one line without credentials; of a long one, how it begins and how it ends."""
+    first = provenance.masked(f"{type(error).__name__}: {error}".split("\n")[0])
+    if len(first) <= _MOST_CHARACTERS_TOLD:
+        return first
+    return f"{first[: _MOST_CHARACTERS_TOLD // 2]} … {first[-_MOST_CHARACTERS_TOLD // 2 :]}"
+
+
 class Tracker:
     """Follows a study and keeps its runs. Never raises: what goes wrong is logged once, and tracking then rests until
     `again`."""
 
-    def __init__(self, home: Home, study: str, budget: str, index: Index | None = None) -> None:
+    def __init__(
+        self, home: Home, study: str, budget: str, index: Index | None = None, *, announces: bool = True
+    ) -> None:
         self.home = home
         self.study = study
         self.budget = budget
         self.index = index
         """Where it is kept which run shows which record; `None` keeps nothing."""
         self.uri = default_uri(home)
+        self.announces = announces
+        """Whether trouble is told when it begins; else the caller tells it."""
         self.trouble: str | None = None
         """Why tracking rests, if it does."""
         self.had_trouble: str | None = None
@@ -441,7 +454,7 @@ def sync(home: Home, ended: str) -> Synced:
     with index.opened(home.index) as books:
         home.refresh(books)
         for study in sorted({*by_study, *(results.study for results, _ in found)}):
-            tracker = Tracker(home, study, "", books)
+            tracker = Tracker(home, study, "", books, announces=False)
             tracker.open()
             tracker.reconcile(by_study.get(study, []))
             for results, files in found:

@@ -51,6 +51,7 @@ SCORES = (
     "sd",
     "min",
     "max",
+    "selected_by",
     "selected_seed",
     "selected",
     "delta",
@@ -58,10 +59,10 @@ SCORES = (
 )
 """Columns of the frame of scores, after those that say where a row stands (`x`; or row, group and column).
 
-`selected`: score of the seed that is best by the study's selection metric. `delta`: difference of the mean to the
-baseline's. `published`: number from the literature.
+`selected`: score of the seed that is best by the study's selection metric, which is `selected_by`, with its split.
+`delta`: difference of the mean to the baseline's. `published`: number from the literature.
 """
-TRIAL = ("key", "variant", "label", "seed", "status", "selected_epoch", "duration_s")
+TRIAL = ("key", "variant", "label", "seed", "status", "selected_by", "selected_epoch", "duration_s")
 """First columns of the frame of trials, before factors and metrics."""
 
 
@@ -125,6 +126,7 @@ def scores_frame(results: StudyResults) -> pd.DataFrame:
                     "sd": scores.sd,
                     "min": scores.min,
                     "max": scores.max,
+                    "selected_by": results.select_metric,
                     "selected_seed": None if selected is None else selected.seed,
                     "selected": None if selected is None else selected.metrics[metric],
                     "delta": delta(results, variant.name, metric),
@@ -163,7 +165,8 @@ def trials_frame(results: StudyResults) -> pd.DataFrame:
             trial = results.trial(variant.name, seed)
             row: dict[str, Any] = {"variant": variant.name, "label": variant.label, "seed": seed, "status": "not run"}
             if trial is not None:
-                row |= {"key": trial.key, "status": trial.status, "selected_epoch": trial.selected_epoch}
+                row |= {"key": trial.key, "status": trial.status}
+                row |= {"selected_by": results.select_metric, "selected_epoch": trial.selected_epoch}
                 row |= {"duration_s": trial.duration_s, "reading": trial.reading, **trial.metrics}
             rows.append({**row, **factors})
     frame = pd.DataFrame(rows, columns=[*told, *titles.values(), *metrics])
@@ -210,7 +213,7 @@ def table(results: StudyResults) -> Table:
     return Table(
         label=report.label or f"tab:{safe}",
         caption=report.caption or results.question,
-        warnings=warnings(results),
+        warnings=results.warnings,
         explanations=_explanations(results, columns, sections),
         stub=stub,
         columns=columns,
@@ -405,19 +408,6 @@ def _without_empty_columns(
 
 
 # ------------------------------------------------------------------------------------------------------- what is said
-
-
-def warnings(results: StudyResults) -> tuple[str, ...]:
-    """What a reader must not miss: a reduced budget, a selection on test."""
-    said = []
-    if results.budget_note is not None:
-        said.append(
-            f"Reduced budget “{results.budget}”: {results.budget_note.rstrip('.')}. "
-            "Not the whole protocol, not comparable with published numbers."
-        )
-    if results.select_metric is not None and results.select_metric.startswith("test/"):
-        said.append("Epochs are selected on the test set: the scores are too high by that selection.")
-    return tuple(said)
 
 
 def _explanations(results: StudyResults, columns: tuple[Column, ...], sections: tuple[Section, ...]) -> tuple[str, ...]:

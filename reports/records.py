@@ -175,6 +175,19 @@ class StudyResults(_Json):
         trials = (self.trial(variant, seed) for seed in self.seeds)
         return tuple(trial for trial in trials if trial is not None and trial.status == "finished")
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader must not miss: a reduced budget, a selection on test."""
+        said = []
+        if self.budget_note is not None:
+            said.append(
+                f"Reduced budget “{self.budget}”: {self.budget_note.rstrip('.')}. "
+                "Not the whole protocol, not comparable with published numbers."
+            )
+        if self.select_metric is not None and self.select_metric.startswith("test/"):
+            said.append("Epochs are selected on the test set: the scores are too high by that selection.")
+        return tuple(said)
+
 
 def check_metrics(report: ReportSettings, select_metric: str | None) -> None:
     """Refuse, before a trial starts, what a report says of metrics that it does not use, or cannot select by."""

@@ -133,6 +133,13 @@ class SearchResults(_Json):
         return {**counts, **({"to come": missing} if missing else {})}
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader must not miss: a reduced budget. A search is never led by test scores."""
+        if self.budget_note is None:
+            return ()
+        return (f"Reduced budget “{self.budget}”: {self.budget_note.rstrip('.')}. Not the whole protocol.",)
+
+    @property
     def title(self) -> str:
         """The metric in running text."""
         from reports.comparison import metric_title
@@ -229,11 +236,7 @@ def table(results: SearchResults) -> str:
     escape = markdown.escape
     ranked = results.ranked
     lines = [results.report.caption or results.question]
-    if results.budget_note is not None:
-        warning = f"Reduced budget “{results.budget}”: {results.budget_note}. Not the whole protocol."
-        lines[0] = f"{escape(lines[0])} **{escape(warning)}**"
-    else:
-        lines[0] = escape(lines[0])
+    lines[0] = " ".join([escape(lines[0]), *(f"**{escape(warning)}**" for warning in results.warnings)])
     heads = ["Suggestion", *results.names.values(), results.title, "Epochs", "Trial"]
     lines += ["", "| " + " | ".join(map(escape, heads)) + " |", "|" + "--:|" * (len(heads) - 1) + ":--|"]
     for one in ranked[:SHOWN]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -31,6 +32,11 @@ def orchestrate(*arguments):
     process = start(*arguments)
     output, errors = process.communicate(timeout=120)
     return process.returncode, output, errors
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def test_a_bad_study_exits_2_with_all_its_faults_and_no_traceback(tmp_path):
@@ -102,6 +108,20 @@ def test_status_and_report_tell_of_what_was_run(tmp_path):
     code, output, _ = orchestrate("report", path, "--home", home, "--out", tmp_path / "out")
     assert code == 0 and str(tmp_path / "out" / "table.tex") in output.splitlines()
     assert len(json.loads(orchestrate("runs", "--home", home, "--json")[1])["trials"]) == 4
+
+
+def test_a_selection_on_test_is_told_wherever_its_scores_are(tmp_path):
+    path = write(tmp_path, SWEEP + "select: {on: test, allow_test: true}\n")
+    arguments = ("run", path, "--home", tmp_path / "home", "--backend", "inline")
+    code, output, _ = orchestrate(*arguments)
+    said = "Epochs are selected on the test set"
+    assert code == 0 and said in output
+    told = json.loads(orchestrate(*arguments, "--json")[1])
+    assert any(said in warning for warning in told["warnings"])
+    for name in ("table.md", "table.tex"):
+        assert said in Path(told["report"][name]).read_text()
+    for name in ("table.csv", "trials.csv"):
+        assert "test/relation_strict_f1" in {row["selected_by"] for row in rows(Path(told["report"][name]))}
 
 
 def test_data_sets_are_listed_and_an_unknown_one_is_refused():
