@@ -15,12 +15,15 @@ Source: MRE, section 4, "Evaluation"; JEREX (arXiv 2102.05980), section 4, stric
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 from model.data.document import Document
 
 SUBTASKS = ("mention", "coreference", "entity", "relation", "relation_strict")
+TYPED = ("entity", "relation", "relation_strict")
+"""Sub-tasks whose items have a type, which is the last part of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,23 @@ def count(
         )
         for task in SUBTASKS
     }
+
+
+def count_types(gold: Document, predicted: Document) -> dict[str, dict[str, Counts]]:
+    """Counts of one document by sub-task of `TYPED` and type, of types that occur; they add up to those of `count`."""
+    wanted, found = items(gold), items(predicted)
+
+    def by_type(of: Iterable[Hashable]) -> Counter[str]:
+        return Counter(item[-1] for item in of if isinstance(item, tuple))
+
+    counts = {}
+    for task in TYPED:
+        correct = by_type(wanted[task] & found[task])
+        spurious = by_type(found[task] - wanted[task])
+        missed = by_type(wanted[task] - found[task])
+        names = sorted({*correct, *spurious, *missed})
+        counts[task] = {name: Counts(correct[name], spurious[name], missed[name]) for name in names}
+    return counts
 
 
 def pool(counts: Iterable[Mapping[str, Counts]]) -> dict[str, Counts]:

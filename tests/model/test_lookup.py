@@ -252,8 +252,9 @@ def test_a_trial_leaves_predictions_and_counts_that_agree_with_its_scores(tmp_pa
             json.loads((tmp_path / "trial" / kind / f"{split}.json").read_text()) for kind in ("predictions", "counts")
         ]
         predicted, counts = read
-        assert [from_json(one).id for one in predicted] == [one["id"] for one in counts] and len(counts) == n_documents
-        correct, spurious, missed = (sum(one["mention"][n] for one in counts) for n in range(3))
+        assert [from_json(one).id for one in predicted] == counts["documents"]["id"]
+        assert len(predicted) == n_documents
+        correct, spurious, missed = (sum(counts["mention"][name]) for name in ("correct", "spurious", "missed"))
         assert result["metrics"][f"{split}/mention_f1"] == pytest.approx(
             200 * correct / (2 * correct + spurious + missed)
         )

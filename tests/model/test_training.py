@@ -17,6 +17,7 @@ from model.data.document import Document
 from model.data.encoded import load_encoded
 from model.encoder import load_tokenizer, vocabulary_of
 from model.joint.network import Network
+from model.metrics.matching import SUBTASKS, TYPED
 from model.predict import Extractor
 from model.settings import ExperimentSettings, TrainingSettings
 from model.training import checkpoint, loop
@@ -97,11 +98,12 @@ def test_counts_of_documents_add_up_to_the_scores(tmp_path):
     result = run_in(tmp_path / "trial")
     for split in ("dev", "test"):
         counts = json.loads((tmp_path / "trial" / "counts" / f"{split}.json").read_text())
-        assert len(counts) == 3
-        correct, spurious, missed = (sum(document["mention"][i] for document in counts) for i in range(3))
-        assert result["metrics"][f"{split}/mention_f1"] == pytest.approx(
-            200 * correct / (2 * correct + spurious + missed)
-        )
+        assert len(counts["documents"]["id"]) == len(counts["documents"]["words"]) == 3
+        for task in SUBTASKS:
+            correct, spurious, missed = (sum(counts[task][name]) for name in ("correct", "spurious", "missed"))
+            total = 2 * correct + spurious + missed
+            assert result["metrics"][f"{split}/{task}_f1"] == pytest.approx(200 * correct / total if total else 0.0)
+            assert ("type" in counts[task]) == (task in TYPED)
 
 
 def test_the_selected_epoch_is_the_first_with_the_best_strict_relation_f1_on_dev(tmp_path):
@@ -125,7 +127,7 @@ def script(monkeypatch: pytest.MonkeyPatch, **by_epoch: Sequence[float]) -> None
 
     def scripted_evaluate(*arguments: Any) -> Evaluation:
         found = evaluate(*arguments)
-        return Scripted(found.predicted, found.counts)
+        return Scripted(found.gold, found.predicted, found.counts)
 
     monkeypatch.setattr(loop, "evaluate", scripted_evaluate)
 

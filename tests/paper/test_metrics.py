@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from model.data.document import Document, Entity, Mention, Relation
-from model.metrics.matching import Counts, count, pool, scores
+from model.metrics.matching import Counts, count, count_types, pool, scores
 
 WORDS = (tuple("Ada met Bob in Rome ; she left Rome".split()),)
 ADA, SHE, BOB, ROME, ROME2 = (0, 1), (6, 7), (2, 3), (4, 5), (8, 9)
@@ -83,7 +83,18 @@ CORRECT = {
     ],
 )  # fmt: skip
 def test_a_prediction_is_counted(predicted, wrong):
+    for task, by_type in count_types(GOLD, predicted).items():
+        assert sum(by_type.values(), Counts()) == {**CORRECT, **wrong}[task]
     assert count(GOLD, predicted) == CORRECT | wrong
+
+
+def test_counts_by_type_tell_the_gold_and_the_predicted_type_apart():
+    predicted = document(("ORG", ADA, SHE), ("PER", BOB), ("LOC", ROME, ROME2), relations=((0, 2, "by"), (1, 2, "in")))
+    assert count_types(GOLD, predicted) == {
+        "entity": {"LOC": Counts(1, 0, 0), "ORG": Counts(0, 1, 0), "PER": Counts(1, 0, 1)},
+        "relation": {"by": Counts(0, 1, 0), "in": Counts(1, 0, 0), "left": Counts(0, 0, 1)},
+        "relation_strict": {"by": Counts(0, 1, 0), "in": Counts(1, 0, 0), "left": Counts(0, 0, 1)},
+    }
 
 
 def test_documents_are_pooled_and_not_averaged():
