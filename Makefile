@@ -1,7 +1,7 @@
 # make setup        a virtual environment in .venv with the locked dependencies and the embedded encoders
 # make quickstart   a small study from YAML to LaTeX, on this machine, with nothing from outside
 # make test         the whole suite
-# make check        format, lint, types
+# make check        format, lint, types; and whether every committed result follows from its record
 # make chaos        kills at random moments: is anything lost or doubled? See tests/chaos/
 # make bench-orchestrator    how fast the orchestrator is, beside Ray Tune and the like; see tests/benchmarks/
 
@@ -41,6 +41,8 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+	@# every committed number still follows from the record beside it
+	$(BIN)/orchestrate report --check $(wildcard studies/results/*)
 
 format: setup
 	$(BIN)/ruff format .

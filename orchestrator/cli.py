@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
@@ -344,21 +344,86 @@ def runs(
 
 @app.command()
 def report(
-    study: StudyArgument,
+    studies: Annotated[
+        list[Path], typer.Argument(help="A study file; with --check or --rebuild, folders of reports.", metavar="STUDY")
+    ],
     budget: BudgetOption = FULL,
     home: HomeOption = HOME,
     data: DataOption = None,
     out: Annotated[Path | None, typer.Option(help="Where to; else below the home.", metavar="DIR")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Let trials of other data or code stand in for those that are missing.")
+    ] = False,
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Does every file of these folders follow from the record in it?")
+    ] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Make every file of these folders again from the record in it.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the table and the figure of the trials that are there. Runs nothing."""
+    """Write the tables and the figures of the trials that are there. Runs nothing."""
+    if check_only and rebuild:
+        raise refused("found --check and --rebuild, wanted one of them")
+    if check_only or rebuild:
+        (_check_reports if check_only else _rebuild_reports)(studies, as_json)
+        return
+    if len(studies) > 1:
+        raise refused(f"found {len(studies)} studies, wanted one; for folders of reports say --check or --rebuild")
+    study = studies[0]
+    if (study / "record.json").is_file():
+        raise refused(f"{study} is the folder of a report, wanted a study file, or --check or --rebuild")
     from orchestrator import report as reporting
 
     planned = _plan(study, budget, home, data)
-    if not any(trial.is_finished for trial in planned.trials):
-        raise refused(f"no trial of {planned.study.study} has finished under {Home.at(home).root}; run it first")
+    outdated = reporting.outdated(planned, _home(home))
+    if not any(trial.is_finished for trial in planned.trials) and not (force and outdated):
+        more = f"; {len(outdated)} that read other data or ran other code are taken by --force" if outdated else ""
+        raise refused(f"no trial of {planned.study.study} has finished under {Home.at(home).root}; run it first{more}")
     with _standard_output_is_ours():
-        _, files = reporting.write(planned, Home.at(home), out)
+        _, files = reporting.write(planned, Home.at(home), out, force=force)
+    if outdated and not force:
+        n = len(outdated)
+        print(
+            f"left out: {n} trials that read other data or ran other code; --force lets them stand in", file=sys.stderr
+        )
+    _tell_files(files, as_json)
+
+
+def _check_reports(folders: list[Path], as_json: bool) -> None:
+    from reports.check import check, unknown
+
+    found = {str(folder): check(folder) for folder in folders}
+    problems = [problem for told in found.values() for problem in told]
+    if as_json:
+        print_json({"valid": not problems, "folders": found})
+    else:
+        for folder, told in found.items():
+            if not told:
+                print(f"{folder}: every file follows from its record")
+            for path in unknown(Path(folder)) if not told else ():
+                print(f"{path}: not checked, no report makes it", file=sys.stderr)
+        for problem in problems:
+            print(problem, file=sys.stderr)
+    if problems:
+        raise typer.Exit(Exit.INVALID)
+
+
+def _rebuild_reports(folders: list[Path], as_json: bool) -> None:
+    from reports.build import RECORD, rebuild
+
+    files: dict[str, Path] = {}
+    for folder in folders:
+        try:
+            files |= {str(path): path for path in rebuild(folder / RECORD, folder).values()}
+        except FileNotFoundError:
+            raise refused(f"{folder}: there is no {RECORD}, wanted the folder of a report") from None
+        except (ValueError, OSError) as error:
+            raise refused(f"{folder / RECORD}: {error}") from None
+    _tell_files(files, as_json)
+
+
+def _tell_files(files: Mapping[str, Path], as_json: bool) -> None:
     if as_json:
         print_json({name: str(path) for name, path in files.items()})
     else:
@@ -547,13 +612,16 @@ def data_check(name: str, data: DataOption = None, as_json: JsonOption = False) 
 def data_get(
     name: str,
     folder: Annotated[Path | None, typer.Option(help="Data folder; else the user's cache.", metavar="DIR")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="Only what it reads; without, all but large files.", metavar="NAME")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Download a data set from where its authors publish it, and check it."""
     from model.data import catalog
 
     with _value_errors_are_refusals():
-        fetched = catalog.get(name, folder)
+        fetched = catalog.get(name, folder, protocol=protocol)
     if as_json:
         print_json({"files": [asdict(one) for one in fetched]})
     else:

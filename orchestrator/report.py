@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator import provenance
 from orchestrator.errors import refused
+from orchestrator.identity import canonical
 from orchestrator.plan import Plan, PlannedTrial
 from orchestrator.schema import FULL, RESERVED
 from orchestrator.search import Suggestion
-from orchestrator.store import Home, read_history
+from orchestrator.store import Home, TrialRecord, read_history
 from reports import search as search_reports
+from reports.counts import SplitCounts, StudyCounts, read_split
 from reports.records import EpochScores, StudyResults, TrialResult
 from reports.records import Variant as ReportVariant
 from reports.search import Parameter, SearchResults, Standing, Tried
 
+log = logging.getLogger("orchestrator.report")
 
-def results(plan: Plan, home: Home) -> StudyResults:
-    """The study with the trials that it has so far. The records alone decide, so the same records give the same."""
+
+def results(plan: Plan, home: Home, *, force: bool = False) -> StudyResults:
+    """The study with the trials that it has so far. The records alone decide, so the same records give the same.
+
+    `force`: where a trial is missing, one of the same settings and seed that read other data or ran other code stands
+    in for it, and the caption says so.
+    """
     study = plan.study
     selected_on_test = any(plan.trainable.selects_on_test(variant.settings) for variant in plan.variants)
+    stand_ins = outdated(plan, home) if force else {}
+    there = [replace(one, record=stand_ins.get((one.variant.name, one.seed), one.record)) for one in plan.trials]
+    plan = replace(plan, trials=tuple(there))
     trials = [_trial(trial, home) for trial in plan.trials if trial.record is not None]
     return StudyResults(
         study=study.study,
@@ -36,7 +49,57 @@ def results(plan: Plan, home: Home) -> StudyResults:
         report=study.report,
         published=study.published,
         provenance=_provenance(plan),
+        mixed=_mixed(stand_ins, len(trials)),
+        counts=_counts(trials, home, {metric.partition("/")[0] for metric in study.report.shown_metrics}),
     )
+
+
+def outdated(plan: Plan, home: Home) -> dict[tuple[str, int], TrialRecord]:
+    """Variant and seed → the latest finished trial of the same settings that read other data or ran other code, for
+    the trials that have not finished."""
+    lacking = {(trial.variant.written, trial.seed): trial for trial in plan.trials if not trial.is_finished}
+    if not lacking:
+        return {}
+    found: dict[tuple[str, int], TrialRecord] = {}
+    code = plan.trainable.identity()
+    for record in home.records().values():
+        trial = lacking.get((canonical(record.settings), record.seed))
+        if trial is None or record.status != "finished" or record.trainable != code.get("trainable", {}):
+            continue
+        cell = (trial.variant.name, trial.seed)
+        if cell not in found or (found[cell].ended or "") < (record.ended or ""):
+            found[cell] = record
+    return found
+
+
+def _mixed(stand_ins: Mapping[tuple[str, int], TrialRecord], n_trials: int) -> str | None:
+    if not stand_ins:
+        return None
+    told = [f"{variant}, seed {seed} (trial {record.key})" for (variant, seed), record in stand_ins.items()]
+    return f"{len(stand_ins)} of {n_trials} trials read other data, or ran other code, than the study has now: " + (
+        "; ".join(told)
+    )
+
+
+def _counts(trials: Iterable[TrialResult], home: Home, splits: Iterable[str]) -> StudyCounts | None:
+    """What the finished trials have left of their documents' counts."""
+    found: dict[tuple[str, str], SplitCounts] = {}
+    for trial in trials:
+        for split in sorted(splits) if trial.status == "finished" else ():
+            path = home.trial(trial.key) / "counts" / f"{split}.json"
+            try:
+                counts = read_split(path.read_text(encoding="utf-8"))
+            except FileNotFoundError:
+                continue
+            except (ValueError, OSError) as error:
+                log.warning("%s is left out of the statistics: %s", path, error)
+                continue
+            disagreement = counts.disagreement(split, trial.metrics)
+            if disagreement is not None:
+                log.warning("%s is left out of the statistics: %s", path, disagreement)
+                continue
+            found[trial.key, split] = counts
+    return StudyCounts(found) if found else None
 
 
 def search_results(plan: Plan, home: Home) -> SearchResults:
@@ -100,11 +163,13 @@ def _tried(suggestion: Suggestion, trial: PlannedTrial | None, metric: str, home
     )
 
 
-def write(plan: Plan, home: Home, folder: Path | None = None) -> tuple[StudyResults | SearchResults, dict[str, Path]]:
-    """What the report is made of, and its files: name → path."""
+def write(
+    plan: Plan, home: Home, folder: Path | None = None, *, force: bool = False
+) -> tuple[StudyResults | SearchResults, dict[str, Path]]:
+    """What the report is made of, and its files: name → path. `force`: see `results`."""
     from reports.build import build  # here, as it loads pandas and matplotlib
 
-    made = results(plan, home) if plan.search is None else search_results(plan, home)
+    made = results(plan, home, force=force) if plan.search is None else search_results(plan, home)
     return made, build(made, folder or home.report(plan.study.study, plan.budget_name))
 
 
@@ -127,10 +192,11 @@ def _trial(trial: PlannedTrial, home: Home) -> TrialResult:
     assert record is not None
     history = tuple(
         EpochScores(epoch, {name: value for name, value in metrics.items() if _is_kept(name)})
-        for epoch, metrics in read_history(home.trial(trial.key))
+        for epoch, metrics in read_history(home.trial(record.key))
     )
+    failure = record.failure if record.status == "failed" else None
     return TrialResult(
-        key=trial.key,
+        key=record.key,
         variant=trial.variant.name,
         seed=trial.seed,
         # a driver that was killed could not say so in the record
@@ -141,6 +207,10 @@ def _trial(trial: PlannedTrial, home: Home) -> TrialResult:
         reading=record.facts.get("reading_at_selected_epoch"),
         duration_s=record.duration_s,
         settings=record.settings,
+        data_digest=record.data_digest,
+        code_epoch=record.code_epoch,
+        attempts=record.attempts,
+        failure=None if failure is None else f"{failure.kind}: {failure.message}",
     )
 
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
+import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from reports import figures, latex, markdown, search, table_csv
+from reports import counts, figures, latex, markdown, search, table_csv
 from reports.comparison import scores_frame, table, trials_frame
 from reports.records import StudyResults
 from reports.search import SearchResults
 
 RECORD = "record.json"
 _SCRATCH = ".report-"
+OPTIONAL = frozenset({counts.FILE})
+"""Files that not every report has; one of an earlier report does not stay beside a new one that has none."""
 
 
 def build(results: StudyResults | SearchResults, folder: Path) -> dict[str, Path]:
@@ -35,6 +40,8 @@ def _write(contents: dict[str, bytes], folder: Path) -> dict[str, Path]:
             (Path(scratch) / name).write_bytes(content)
         for name in contents:
             os.replace(Path(scratch) / name, folder / name)
+        for name in OPTIONAL - contents.keys():
+            (folder / name).unlink(missing_ok=True)
     return {name: folder / name for name in contents}
 
 
@@ -58,21 +65,40 @@ def _alone(folder: Path) -> Iterator[None]:
 def rebuild(record: Path, folder: Path) -> dict[str, Path]:
     """The files of a report from its record alone, which stays as it is, also if it is from an earlier version."""
     content = record.read_bytes()
-    return _write({**render(search.read(content.decode())), RECORD: content}, folder)
+    return _write(render(read(record), content), folder)
 
 
-def render(results: StudyResults | SearchResults) -> dict[str, bytes]:
-    """Every file of the report, by name."""
+def read(record: Path) -> StudyResults | SearchResults:
+    """The results of a report's folder, with the counts that lie beside its record. Raises ValueError or OSError."""
+    results = search.read(record.read_text(encoding="utf-8"))
+    path = record.parent / counts.FILE
+    if isinstance(results, StudyResults) and path.is_file():
+        return replace(results, counts=counts.read(path.read_bytes()))
+    return results
+
+
+def render(results: StudyResults | SearchResults, record: bytes | None = None) -> dict[str, bytes]:
+    """Every file of the report, by name. `record`: the file that the results were read from, which stays as it is."""
+    record = record or results.to_json().encode()
+    origin = origin_of(results, record)
     if isinstance(results, SearchResults):
-        return {RECORD: results.to_json().encode(), **search.render(results)}
+        return {RECORD: record, **search.render(results, origin)}
     tabular = table(results)
-    drawn = figures.files(results)
+    counted = {} if results.counts is None else {counts.FILE: counts.render(results.counts)}
     return {
-        RECORD: results.to_json().encode(),
+        RECORD: record,
+        **counted,
         "table.tex": latex.render(tabular).encode(),
         "table.md": markdown.render(tabular).encode(),
         "table.csv": table_csv.render(scores_frame(results)).encode(),
         "trials.csv": table_csv.render(trials_frame(results)).encode(),
-        "figure.pdf": drawn["pdf"],
-        "figure.png": drawn["png"],
+        **figures.of_study(results, origin),
     }
+
+
+def origin_of(results: StudyResults | SearchResults, record: bytes) -> str:
+    """What a figure says of where its numbers are from: the study and the digest of its record, counts included."""
+    digest = hashlib.sha256(record)
+    if isinstance(results, StudyResults) and results.counts is not None:
+        digest.update(gzip.decompress(counts.render(results.counts)))
+    return f"orchestrate: {results.study}, budget {results.budget}, record sha256:{digest.hexdigest()}"

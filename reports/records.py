@@ -3,9 +3,9 @@
     StudyResults ── Variant       what was compared
                  └─ TrialResult   one variant, one seed: what came out
 
-Scores are as the trials give them, those of our model in percent. A record goes to JSON and back without loss, so that
-a report's folder carries its own source. This file imports neither pandas nor matplotlib, as every study is validated
-with it.
+Scores are as the trials give them, those of our model in percent. A record goes to JSON and back without loss, and its
+counts to a file beside it, so that a report's folder carries its own source. This file imports neither pandas nor
+matplotlib nor numpy, as every study is validated with it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from reports.settings import ByDatasetSettings, Metric, Published, ReportSettings, SweepSettings, unknown_metric, word
 
@@ -100,6 +100,13 @@ class TrialResult(_Json):
     """The resolved settings of the trial."""
     reading: bool | None = None
     """Whether the memories were read at the selected epoch; `None` of a model that never does, or does not tell."""
+    data_digest: str | None = None
+    """Of the data that it read."""
+    code_epoch: int | None = None
+    """Of the code that computed it; scores of different epochs are not of the same mathematics."""
+    attempts: int = 1
+    failure: str | None = None
+    """Of a failed trial: class and message of what ended it."""
 
     __pydantic_config__ = _STRICT
 
@@ -133,6 +140,10 @@ class StudyResults(_Json):
     published: tuple[Published, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     """Printed on top of the tables; `commit`, `data` (digest of each data set) and `command` are expected."""
+    mixed: str | None = None
+    """Why trials of other data or code stand beside each other, where somebody forced it; it stands in the caption."""
+    counts: Annotated[Any, Field(exclude=True)] = field(default=None, repr=False, compare=False)
+    """`reports.counts.StudyCounts` of the trials, which has a file of its own; `None` where no trial has left any."""
 
     __pydantic_config__ = _STRICT
 
@@ -158,6 +169,11 @@ class StudyResults(_Json):
             lacking = [name for name in needed if name is not None and name not in trial.metrics]
             if trial.status == "finished" and lacking:
                 raise ValueError(f"trial {trial.key} of '{trial.variant}' is finished but has no {', '.join(lacking)}")
+            told = None if self.counts is None else self.counts.disagreement(trial.key, trial.metrics)
+            if told is not None:
+                raise ValueError(f"trial {trial.key} of '{trial.variant}': {told}")
+        if self.mixed is None and (mixture := mixture_of(self.trials)) is not None:
+            raise ValueError(f"{mixture}: such scores do not compare")
 
     def variant(self, name: str) -> Variant:
         return next(variant for variant in self.variants if variant.name == name)
@@ -186,7 +202,27 @@ class StudyResults(_Json):
             )
         if self.select_metric is not None and self.select_metric.startswith("test/"):
             said.append("Epochs are selected on the test set: the scores are too high by that selection.")
+        if self.mixed is not None:
+            said.append(f"Forced: {self.mixed.rstrip('.')}; such scores do not compare.")
         return tuple(said)
+
+
+def mixture_of(trials: Sequence[TrialResult]) -> str | None:
+    """What differs between finished trials that must not: the code, or the content of what is the same data by its
+    settings. `None` where nothing does, or the trials do not tell."""
+    finished = [trial for trial in trials if trial.status == "finished"]
+    epochs = sorted({trial.code_epoch for trial in finished if trial.code_epoch is not None})
+    if len(epochs) > 1:
+        return f"there are trials of the code epochs {', '.join(map(str, epochs))}"
+    digests: dict[str, set[str]] = {}
+    for trial in finished:
+        if trial.data_digest is not None:
+            data = word((trial.settings or {}).get("data", trial.variant))
+            digests.setdefault(data, set()).add(trial.data_digest)
+    for data, found in digests.items():
+        if len(found) > 1:
+            return f"there are trials on {data} with the digests {', '.join(sorted(one[:12] for one in found))}"
+    return None
 
 
 def check_metrics(report: ReportSettings, select_metric: str | None) -> None:

@@ -173,16 +173,14 @@ def read(text: str) -> StudyResults | SearchResults:
     return (SearchResults if is_search else StudyResults).from_json(text)
 
 
-def render(results: SearchResults) -> dict[str, bytes]:
-    """Every file but the record, by name; `best.yaml` once a trial has finished."""
-    from reports import search_figure
+def render(results: SearchResults, origin: str) -> dict[str, bytes]:
+    """Every file but the record, by name; `best.yaml` once a trial has finished. `origin` is told in the figures."""
+    from reports.figures import search
 
-    drawn = search_figure.files(results)
     files = {
         "search.md": table(results).encode(),
         "search.csv": as_csv(results).encode(),
-        "search.pdf": drawn["pdf"],
-        "search.png": drawn["png"],
+        **search.files(results, origin),
     }
     return files if results.best is None else {"best.yaml": best_settings(results, results.best).encode(), **files}
 

@@ -192,3 +192,19 @@ def _mlflow_statuses(home):
 
     with sqlite3.connect(home / "mlflow.db") as database:
         return {status for (status,) in database.execute("select status from runs")}
+
+
+def test_a_folder_of_results_is_checked_and_made_again(tmp_path):
+    path, home = write(tmp_path, SWEEP), tmp_path / "home"
+    orchestrate("run", path, "--home", home, "--backend", "inline")
+    folder = home / "sample" / "report"
+    assert orchestrate("report", "--check", folder)[:2] == (0, f"{folder}: every file follows from its record\n")
+    table = folder / "table.tex"
+    table.write_text(table.read_text().replace("& 2 &", "& 3 &", 1))
+    code, output, errors = orchestrate("report", "--check", folder)
+    assert (code, output) == (2, "") and f"{table}:" in errors and "the record gives" in errors
+    assert json.loads(orchestrate("report", "--check", folder, "--json")[1])["valid"] is False
+    assert orchestrate("report", "--rebuild", folder)[0] == 0
+    assert orchestrate("report", "--check", folder)[0] == 0
+    code, _, errors = orchestrate("report", folder)
+    assert code == 2 and "wanted a study file, or --check or --rebuild" in errors

@@ -60,7 +60,7 @@ def asked(algorithm="tpe", space=SPACE, seed=1):
 def quick(monkeypatch):
     """Without MLflow and the figure, which take longer than all else."""
     monkeypatch.setattr(Tracker, "open", lambda self: setattr(self, "trouble", "not tracked"))
-    monkeypatch.setattr("reports.search_figure.files", lambda results: {"pdf": b"", "png": b""})
+    monkeypatch.setattr("reports.figures.search.files", lambda results, origin: {})
     monkeypatch.setattr("orchestrator.trial.gc.collect", lambda: 0)
 
 

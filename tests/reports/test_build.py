@@ -70,10 +70,10 @@ def test_a_report_that_fails_leaves_the_old_one_as_it_was(tmp_path: Path, monkey
     made = build(samples.comparison(), tmp_path)
     before = digests(made)
 
-    def broken(results):
+    def broken(results, origin):
         raise RuntimeError("no ink")
 
-    monkeypatch.setattr(builder.figures, "files", broken)
+    monkeypatch.setattr(builder.figures, "of_study", broken)
     with pytest.raises(RuntimeError, match="no ink"):
         build(samples.hostile(), tmp_path)
     assert digests(made) == before

@@ -10,7 +10,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from reports import figures
+from reports.figures import of_study, scores
+from reports.figures.style import SEED, style
 from reports.records import StudyResults
 from reports.settings import ComparisonSettings, MetricInfo
 from tests.reports import samples
@@ -36,8 +37,8 @@ SAMPLES = {
 
 
 def drawn(results: StudyResults) -> Figure:
-    with figures._style():
-        figure = figures.draw(results)
+    with style():
+        figure = scores.draw(results)
         figure.canvas.draw()
     return figure
 
@@ -52,8 +53,8 @@ def texts(axes: Axes) -> list[str]:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_no_text_is_cut_off_and_no_labels_of_an_axis_overlap(name: str):
-    with figures._style():
-        figure = figures.draw(SAMPLES[name])
+    with style():
+        figure = scores.draw(SAMPLES[name])
         figure.canvas.draw()
         renderer = figure.canvas.get_renderer()  # pyright: ignore[reportAttributeAccessIssue]
         page = figure.bbox
@@ -76,7 +77,7 @@ def test_a_comparison_has_a_line_for_each_variant_with_its_seeds_and_the_baselin
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert labels == ["JEREX (baseline)", "ours + memory", "ours, no read", "cut short"]
     assert axes.get_ylim()[0] > axes.get_ylim()[1]
-    seeds = [xs(line) for line in axes.lines if line.get_markersize() == figures.SEED["markersize"]]
+    seeds = [xs(line) for line in axes.lines if line.get_markersize() == SEED["markersize"]]
     assert seeds[1] == [41.0, 42.0, 43.0, 44.0, 45.0]
     assert texts(axes) == ["2 of 5"]
 
@@ -135,5 +136,5 @@ def test_nothing_is_told_by_colour():
 
 def test_the_users_settings_of_matplotlib_are_as_before():
     with matplotlib.rc_context({"font.size": 17.0}):
-        figures.files(samples.sweep())
+        of_study(samples.sweep(), "origin")
         assert matplotlib.rcParams["font.size"] == 17.0

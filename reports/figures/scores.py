@@ -1,26 +1,20 @@
-"""Figures of a report: seeds as dots, their mean and standard deviation as a marker with a bar.
+"""The scores of a study: seeds as dots, their mean and standard deviation as a marker with a bar.
 
     comparison   a variant a line; a dashed line through the baseline's mean
     sweep        the main metric over the factor; a line joins the values that are numbers, and only those
     by_dataset   a panel a data set, the same lines in each; published numbers as hollow diamonds
 
-Widths are those of a two-column paper, fonts are embedded as outlines that every publisher takes, and nothing is told
-by colour alone. A figure leaves its caption behind when it is copied, so a reduced budget is written into it.
+A figure leaves its caption behind when it is copied, so a reduced budget is written into it.
 """
 
 from __future__ import annotations
 
-import io
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont, get_font
 from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
@@ -32,71 +26,24 @@ from reports.comparison import (
     ordered_variants,
     row_label,
 )
+from reports.figures.style import (
+    AXIS,
+    BAR,
+    BASELINE,
+    COLUMN,
+    LABEL,
+    MEAN,
+    PAGE,
+    PUBLISHED,
+    REMARK,
+    SEED,
+    STYLE,
+    drawable,
+    sheet,
+)
 from reports.records import StudyResults
 from reports.settings import ByDatasetSettings, SweepSettings
 from reports.statistics import spread
-
-COLUMN = 3.3
-PAGE = 6.9
-"""Inches."""
-LABEL = 22
-AXIS = 32
-"""Characters of a line of a label, and of an axis' title."""
-
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 7.5,
-    "axes.labelsize": 7.5,
-    "axes.titlesize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 6.5,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "grid.color": "0.88",
-    "grid.linewidth": 0.5,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "lines.linewidth": 1.0,
-    "pdf.fonttype": 42,
-    "text.parse_math": False,
-}
-SEED: dict[str, Any] = {
-    "linestyle": "none",
-    "color": "0.45",
-    "marker": "o",
-    "markersize": 3.2,
-    "markerfacecolor": "white",
-    "markeredgewidth": 0.7,
-}
-MEAN: dict[str, Any] = {"marker": "o", "markersize": 4.2, "color": "black"}
-BASELINE: dict[str, Any] = {"marker": "s", "markersize": 4.2, "color": "black", "linestyle": "none"}
-PUBLISHED: dict[str, Any] = {
-    "linestyle": "none",
-    "color": "black",
-    "marker": "D",
-    "markersize": 4.2,
-    "markerfacecolor": "none",
-}
-BAR: dict[str, Any] = {"elinewidth": 0.9, "capsize": 2.2, "capthick": 0.9, "ecolor": "black"}
-REMARK: dict[str, Any] = {"fontsize": 6.5, "color": "0.3"}
-
-
-def files(results: StudyResults) -> dict[Literal["pdf", "png"], bytes]:
-    """The figure of the report, as vectors and as pixels; the same results give the same bytes."""
-    return written(lambda: draw(results))
-
-
-def written(draw: Callable[[], Figure]) -> dict[Literal["pdf", "png"], bytes]:
-    """A figure in our style, as vectors and as pixels."""
-    with _style():
-        figure = draw()
-        return {
-            "pdf": _bytes(figure, "pdf", {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None}),
-            "png": _bytes(figure, "png", {"Software": None}),
-        }
 
 
 def draw(results: StudyResults) -> Figure:
@@ -106,27 +53,6 @@ def draw(results: StudyResults) -> Figure:
     if isinstance(results.report, ByDatasetSettings):
         return _by_dataset(results, results.report)
     return _comparison(results)
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    """Ours, whatever matplotlib's settings of the user are; theirs afterwards."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
-        yield
-
-
-def _bytes(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=300, metadata=metadata)
-    return buffer.getvalue()
-
-
-def sheet(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 # --------------------------------------------------------------------------------------------------------------- kinds
@@ -290,14 +216,6 @@ def _apart(places: Sequence[float], labels: Sequence[str]) -> bool:
     widths = [0.06 * max(map(len, label.splitlines())) for label in labels]
     steps = zip(places, places[1:], widths, widths[1:], strict=False)
     return all((right - left) * inches > (one + other) / 2 + 0.06 for left, right, one, other in steps)
-
-
-def drawable(text: str) -> str:
-    """A letter that the font lacks is drawn by its code, as in LaTeX."""
-    letters = get_font(findfont(STYLE["font.family"])).get_charmap()
-    return "".join(
-        letter if ord(letter) in letters or letter.isspace() else f"[U+{ord(letter):04X}]" for letter in text
-    )
 
 
 def _wrap(label: str) -> str:

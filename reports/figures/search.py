@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 import textwrap
-from typing import Any, Literal
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from reports.figures import COLUMN, PAGE, REMARK, STYLE, drawable, sheet, written
+from reports.figures.style import COLUMN, PAGE, REMARK, STYLE, drawable, sheet, written
 from reports.search import Parameter, SearchResults, Tried
 from reports.settings import METRICS, word
 
@@ -41,8 +41,9 @@ PER_ROW = 4
 """Panels of settings beside each other, at most."""
 
 
-def files(results: SearchResults) -> dict[Literal["pdf", "png"], bytes]:
-    return written(lambda: draw(results))
+def files(results: SearchResults, origin: str) -> dict[str, bytes]:
+    """`search.pdf` and `search.png`."""
+    return written("search", lambda: draw(results), origin)
 
 
 def draw(results: SearchResults) -> Figure:

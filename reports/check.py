@@ -1,0 +1,111 @@
+"""Does every file of a report still follow from the record that lies beside it?
+
+Tables are made again from the record and compared letter by letter. A figure says in its own file of which record it
+was drawn (`reports.figures.style.written`), and is drawn again and laid over the one that is there. The scores of the
+record are computed again from its counts of documents, when it is read.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+
+from reports import counts
+from reports.build import RECORD, origin_of, read, render
+
+FIGURES = (".pdf", ".png")
+_BLOCK, _DIFFERENT = 12, 0.2
+"""Pixels of a block, about a mark's size, and the difference in its lightness, of 1, that a mark makes."""
+
+
+def check(folder: Path) -> list[str]:
+    """What of a report's folder does not follow from its record; empty if all of it does."""
+    record = folder / RECORD
+    if not record.is_file():
+        return [f"{folder}: there is no {RECORD}, wanted the folder of a report"]
+    try:
+        results, content = read(record), record.read_bytes()
+        made = render(results, content)
+    except (ValueError, OSError) as error:
+        return [f"{record}: {error}"]
+    origin = origin_of(results, content)
+    problems = []
+    for name, content in made.items():
+        path = folder / name
+        if not path.is_file():
+            problems.append(f"{path}: is not there, the record makes it; `orchestrate report --rebuild {folder}`")
+        elif path.suffix in FIGURES:
+            problems += [f"{path}: {told}" for told in _figure(path, content, origin)]
+        elif name not in (RECORD, counts.FILE):
+            problems += [f"{path}:{told}" for told in _text(path.read_bytes(), content)]
+    return problems
+
+
+def unknown(folder: Path) -> list[Path]:
+    """Files of a folder that its record does not make, and that nothing checks."""
+    if not (folder / RECORD).is_file():
+        return []
+    known = render(read(folder / RECORD)).keys()
+    return sorted(path for path in folder.iterdir() if path.name not in known)
+
+
+def _text(found: bytes, wanted: bytes) -> Iterator[str]:
+    """The first line that differs."""
+    if found == wanted:
+        return
+    lines, others = (content.decode(errors="replace").splitlines() for content in (found, wanted))
+    number = next((n for n, pair in enumerate(zip(lines, others, strict=False)) if pair[0] != pair[1]), None)
+    if number is None:
+        yield f"{min(len(lines), len(others)) + 1}: has {len(lines)} lines, the record gives {len(others)}"
+    else:
+        yield f"{number + 1}: found '{_around(lines[number], others[number])}', the record gives " + (
+            f"'{_around(others[number], lines[number])}'"
+        )
+
+
+def _around(line: str, other: str) -> str:
+    """The part of a long line where it differs from another."""
+    at = next((n for n, pair in enumerate(zip(line, other, strict=False)) if pair[0] != pair[1]), 0)
+    start = max(at - 20, 0)
+    return ("…" if start else "") + line[start : start + 60] + ("…" if len(line) > start + 60 else "")
+
+
+def _figure(path: Path, wanted: bytes, origin: str) -> Iterator[str]:
+    found = path.read_bytes()
+    if found == wanted:
+        return
+    if _origin(found) != origin:
+        yield f"was drawn from another record than the one beside it ({_origin(found) or 'it does not say which'})"
+    elif path.suffix == ".png":
+        if _look_different(*(matplotlib.image.imread(io.BytesIO(content)) for content in (found, wanted))):
+            yield "does not look as the record makes it"
+
+
+def _look_different(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether a mark is at another place. Letters that another version of a font draws otherwise do not count."""
+    if one.shape != other.shape:
+        return True
+    height, width = (size // _BLOCK * _BLOCK for size in one.shape[:2])
+    difference = (one - other)[:height, :width].mean(axis=-1)
+    blocks = difference.reshape(height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK).mean(axis=(1, 3))
+    return bool(np.abs(blocks).max(initial=0.0) > _DIFFERENT)
+
+
+def _origin(content: bytes) -> str | None:
+    """What a figure says of its record."""
+    found = re.search(rb"orchestrate: [^()\x00]*?record sha256:[0-9a-f]{64}", content)
+    if found is None:
+        # matplotlib packs a long text of a PNG
+        for chunk in re.finditer(rb"(?:zTXt|iTXt)Description\x00", content):
+            try:
+                text = zlib.decompressobj().decompress(content[chunk.end() + 1 :])
+            except zlib.error:
+                continue
+            found = re.search(rb"orchestrate: .*", text)
+    return found.group().decode(errors="replace") if found else None

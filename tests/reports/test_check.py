@@ -1,0 +1,135 @@
+"""A report's folder that still follows from its record, and the ways in which one does not."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from reports import counts
+from reports.build import build, rebuild
+from reports.check import check, unknown
+from reports.counts import StudyCounts, measured, metric_parts
+from reports.records import StudyResults
+from tests.reports import samples
+
+
+def counted() -> StudyResults:
+    """The comparison with counts of three documents, of which its scores are made."""
+    results = samples.comparison()
+    documents = counts.Documents(("a", "b", "c"), np.array([10, 20, 30]))
+    trials, made = [], {}
+    for number, trial in enumerate(results.trials):
+        if trial.status == "finished":
+            rows = np.array([[9 - number % 3, 1, 2], [5, number % 4, 1], [0, 1, 0]])
+            tasks = {
+                task: counts.Rows(np.arange(3), None, rows + np.array([[at, 0, 0]] * 3))
+                for at, task in enumerate(("relation_strict", "mention", "coreference", "entity", "relation"))
+            }
+            split = counts.SplitCounts(documents, tasks)
+            scores = {}
+            for metric in trial.metrics:
+                parts = metric_parts(metric)
+                assert parts is not None
+                scores[metric] = float(measured(split.of(parts[1]).sum(axis=0), parts[2]))
+            made |= {(trial.key, "test"): split, (trial.key, "dev"): split}
+            trial = replace(trial, metrics=scores)
+        trials.append(trial)
+    return replace(results, trials=tuple(trials), counts=StudyCounts(made))
+
+
+@pytest.fixture(params=[samples.comparison, samples.sweep, samples.by_dataset, samples.foreign, counted])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    build(request.param(), tmp_path)
+    return tmp_path
+
+
+def test_what_was_just_made_follows_from_its_record(folder: Path):
+    assert check(folder) == [] and unknown(folder) == []
+    (folder / "README.md").write_text("by hand")
+    assert check(folder) == [] and [path.name for path in unknown(folder)] == ["README.md"]
+
+
+@pytest.mark.parametrize("name", ["table.tex", "table.md", "table.csv", "trials.csv"])
+def test_a_number_that_was_changed_in_a_table_is_found_with_its_line(folder: Path, name: str):
+    path = folder / name
+    before = path.read_text()
+    at = next(n for n in range(len(before) - 1, 0, -1) if before[n].isdigit())
+    path.write_text(f"{before[:at]}{(int(before[at]) + 1) % 10}{before[at + 1 :]}")
+    (told,) = check(folder)
+    assert told.startswith(f"{path}:{before[:at].count(chr(10)) + 1}: found ") and "the record gives" in told
+
+
+def test_a_score_that_was_changed_in_the_record_is_found_in_tables_and_figures(folder: Path):
+    record = folder / "record.json"
+    given = json.loads(record.read_text())
+    trial = next(one for one in given["trials"] if one["status"] == "finished")
+    metric = next(name for name in trial["metrics"] if name.startswith("test/"))
+    trial["metrics"][metric] += 3.0
+    record.write_text(json.dumps(given))
+    told = check(folder)
+    if (folder / counts.FILE).is_file():
+        assert len(told) == 1 and f"{metric} is" in told[0] and "its counts give" in told[0]
+    else:
+        named = {Path(one.split(":")[0]).name for one in told}
+        assert {"table.tex", "table.md", "table.csv", "trials.csv", "figure.pdf", "figure.png"} <= named
+
+
+def test_a_figure_of_another_record_and_one_that_was_painted_over_are_found(folder: Path, tmp_path: Path):
+    build(samples.sweep((0.1, 0.9)), tmp_path / "other")
+    path = folder / "figure.png"
+    mine = path.read_bytes()
+    shutil.copy(tmp_path / "other" / "figure.png", path)
+    assert [one for one in check(folder) if "was drawn from another record" in one]
+    # the same words about its origin, but a dot more
+    path.write_bytes(mine)
+    pixels = matplotlib.image.imread(path).copy()
+    pixels[100:130, 200:230, :3] = 0.0
+    origin = next(text for text in _descriptions(mine) if text.startswith("orchestrate"))
+    matplotlib.image.imsave(path, pixels, metadata={"Description": origin, "Software": None})
+    assert [one for one in check(folder) if "does not look as the record makes it" in one]
+
+
+def _descriptions(content: bytes) -> list[str]:
+    import io
+
+    from PIL import Image
+
+    return [str(text) for text in Image.open(io.BytesIO(content)).info.values()]
+
+
+def test_counts_that_were_changed_are_found(tmp_path: Path):
+    build(counted(), tmp_path)
+    path = tmp_path / counts.FILE
+    lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
+    next(line for line in reversed(lines) if line["split"] == "test")["entity"]["missed"][0] += 5
+    path.write_bytes(gzip.compress("\n".join(map(json.dumps, lines)).encode()))
+    (told,) = check(tmp_path)
+    assert "entity_f1 is" in told and "its counts give" in told
+
+
+def test_a_missing_file_is_named_and_can_be_made_again(folder: Path):
+    (folder / "table.tex").unlink()
+    (told,) = check(folder)
+    assert told.startswith(f"{folder / 'table.tex'}: is not there")
+    rebuild(folder / "record.json", folder)
+    assert check(folder) == []
+
+
+def test_what_is_no_report_is_told(tmp_path: Path):
+    assert "there is no record.json" in check(tmp_path)[0]
+    (tmp_path / "record.json").write_text("{}")
+    assert len(check(tmp_path)) == 1
+
+
+def test_counts_of_an_earlier_report_do_not_stay_beside_a_new_one_without(tmp_path: Path):
+    build(counted(), tmp_path)
+    assert (tmp_path / counts.FILE).is_file()
+    build(replace(counted(), counts=None), tmp_path)
+    assert not (tmp_path / counts.FILE).exists() and check(tmp_path) == []
