@@ -17,13 +17,15 @@ def _second(life: Life, trace: Path) -> Driver:
 
 
 def _changes(life: Life, trace: Path) -> list[str]:
-    """What a driver has changed in the home, but for making folders that are there and opening the lock."""
+    """What a driver has changed in the home, but for making folders that are there, opening the lock, and writing to a
+    file that has no name."""
     found = []
+    home = str(life.home)
+    allowed = (home, f"{home}/trials", f"{home}/cache", f"{home}/.lock -> a+", f"{home} -> w+")
     for path in trace.iterdir():
         for line in path.read_text().splitlines():
             event, told = json.loads(line)
-            harmless = told in (f"{life.home}/trials", f"{life.home}/cache", f"{life.home}/.lock -> a+", str(life.home))
-            if f"{life.home}" in told and not harmless:
+            if home in told and told not in allowed:
                 found.append(f"{event} {told}")
     return found
 
