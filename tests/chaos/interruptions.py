@@ -82,9 +82,9 @@ def strike(life: Life, given: Interruption) -> Figures:
     figures.ended_s = time.monotonic() - at
     # once all is told, or before anything was, a signal ends it as it ends any process; shells tell that by 128 + n
     is_ours = has_begun and "the same command goes on from here" not in driver.told()
-    # so does the second SIGTERM while Ray shuts down, which takes the handlers of all fatal signals away
-    in_shutdown = given.number == signal.SIGTERM and given.again_after_s is not None
-    if figures.hit and code not in ({130} if is_ours and not in_shutdown else {130, -given.number}):
+    # so does a second one that finds it on its way out: Ray takes the handler of SIGTERM away while it shuts down, and
+    # Python all handlers at its end
+    if figures.hit and code not in ({130} if is_ours and given.again_after_s is None else {130, -given.number}):
         figures.problems.append(f"the run ended with {code}: {driver.told()[-1500:]}")
     if has_begun and "Traceback" in driver.told():
         figures.problems.append(f"the run shows a traceback: {driver.told()[-1500:]}")
