@@ -8,19 +8,36 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from reports import counts, figures, latex, markdown, search, table_csv
-from reports.comparison import scores_frame, table, trials_frame
+from reports import (
+    by_type,
+    comparison,
+    counts,
+    differences,
+    documents,
+    figures,
+    html_table,
+    latex,
+    macros,
+    markdown,
+    page,
+    search,
+    sub_tasks,
+    table_csv,
+)
+from reports.comparison import scores_frame, trials_frame
 from reports.records import StudyResults
 from reports.search import SearchResults
+from reports.table import Table
 
-RECORD = "record.json"
+RECORD, PAGE = "record.json", "report.html"
 _SCRATCH = ".report-"
-OPTIONAL = frozenset({counts.FILE})
+_BESIDE = [f"{name}.{kind}" for name in ("differences", "sub_tasks", "types") for kind in ("tex", "md", "html", "csv")]
+OPTIONAL = frozenset({counts.FILE, documents.FILE, *_BESIDE, *figures.OPTIONAL})
 """Files that not every report has; one of an earlier report does not stay beside a new one that has none."""
 
 
@@ -71,10 +88,14 @@ def rebuild(record: Path, folder: Path) -> dict[str, Path]:
 def read(record: Path) -> StudyResults | SearchResults:
     """The results of a report's folder, with the counts that lie beside its record. Raises ValueError or OSError."""
     results = search.read(record.read_text(encoding="utf-8"))
-    path = record.parent / counts.FILE
-    if isinstance(results, StudyResults) and path.is_file():
-        return replace(results, counts=counts.read(path.read_bytes()))
-    return results
+    if isinstance(results, SearchResults):
+        return results
+    of_trials, shown = record.parent / counts.FILE, record.parent / documents.FILE
+    return replace(
+        results,
+        counts=counts.read(of_trials.read_bytes()) if of_trials.is_file() else None,
+        documents=documents.read(shown.read_bytes()) if shown.is_file() else (),
+    )
 
 
 def render(results: StudyResults | SearchResults, record: bytes | None = None) -> dict[str, bytes]:
@@ -83,17 +104,41 @@ def render(results: StudyResults | SearchResults, record: bytes | None = None) -
     origin = origin_of(results, record)
     if isinstance(results, SearchResults):
         return {RECORD: record, **search.render(results, origin)}
-    tabular = table(results)
-    counted = {} if results.counts is None else {counts.FILE: counts.render(results.counts)}
+    beside: dict[str, bytes] = {}
+    if results.counts is not None:
+        beside[counts.FILE] = counts.render(results.counts)
+    if results.documents:
+        beside[documents.FILE] = documents.render(results.documents)
+    made, drawn = _tables(results), figures.of_study(results, origin)
     return {
         RECORD: record,
-        **counted,
-        "table.tex": latex.render(tabular).encode(),
-        "table.md": markdown.render(tabular).encode(),
-        "table.csv": table_csv.render(scores_frame(results)).encode(),
+        **beside,
+        PAGE: page.render(results, list(made.values()), drawn, results.documents).encode(),
+        **_table_files(results, made),
         "trials.csv": table_csv.render(trials_frame(results)).encode(),
-        **figures.of_study(results, origin),
+        "numbers.tex": macros.render(results).encode(),
+        **drawn,
     }
+
+
+def _tables(results: StudyResults) -> dict[str, Table]:
+    """The main table, and those beside it that the study asks for and that there is something for."""
+    beside = {"differences": differences.table, "sub_tasks": sub_tasks.table, "types": by_type.table}
+    made = {name: beside[name](results) for name in results.report.tables}
+    return {"table": comparison.table(results), **{name: one for name, one in made.items() if one is not None}}
+
+
+def _table_files(results: StudyResults, made: Mapping[str, Table]) -> dict[str, bytes]:
+    """Each table in LaTeX, Markdown and HTML, and its numbers as CSV; those of `sub_tasks` are all in trials.csv."""
+    frames = {"table": scores_frame, "differences": differences.frame, "types": by_type.frame}
+    files = {}
+    for name, one in made.items():
+        files[f"{name}.tex"] = latex.render(one).encode()
+        files[f"{name}.md"] = markdown.render(one).encode()
+        files[f"{name}.html"] = html_table.render(one).encode()
+        if name in frames:
+            files[f"{name}.csv"] = table_csv.render(frames[name](results)).encode()
+    return files
 
 
 def origin_of(results: StudyResults | SearchResults, record: bytes) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from reports import significance
 from reports.records import StudyResults, TrialResult, Variant, dataset_place
 from reports.settings import METRICS, ByDatasetSettings, ComparisonSettings, Report, SweepSettings, word
 from reports.statistics import best_seed, spread
@@ -31,6 +32,7 @@ from reports.table import (
     Table,
     four_digits,
     mark_best,
+    marks,
 )
 
 TASK_TITLES = {
@@ -49,6 +51,8 @@ SCORES = (
     "n_declared",
     "mean",
     "sd",
+    "low",
+    "high",
     "min",
     "max",
     "selected_by",
@@ -59,8 +63,9 @@ SCORES = (
 )
 """Columns of the frame of scores, after those that say where a row stands (`x`; or row, group and column).
 
-`selected`: score of the seed that is best by the study's selection metric, which is `selected_by`, with its split.
-`delta`: difference of the mean to the baseline's. `published`: number from the literature.
+`low`, `high`: 95 % interval of the mean over seeds. `selected`: score of the seed that is best by the study's selection
+metric, which is `selected_by`, with its split. `delta`: difference of the mean to the baseline's. `published`: number
+from the literature.
 """
 TRIAL = ("key", "variant", "label", "seed", "status", "selected_by", "selected_epoch", "duration_s")
 """First columns of the frame of trials, before factors and metrics."""
@@ -124,6 +129,8 @@ def scores_frame(results: StudyResults) -> pd.DataFrame:
                     "n_declared": len(results.seeds),
                     "mean": scores.mean,
                     "sd": scores.sd,
+                    "low": scores.low,
+                    "high": scores.high,
                     "min": scores.min,
                     "max": scores.max,
                     "selected_by": results.select_metric,
@@ -146,7 +153,7 @@ def scores_frame(results: StudyResults) -> pd.DataFrame:
             )
     frame = pd.DataFrame(rows, columns=[*_place(results, results.variants[0]), *SCORES])
     whole = {name: "Int64" for name in ("n", "n_declared", "selected_seed")}
-    real = {name: "float64" for name in ("mean", "sd", "min", "max", "selected", "delta", "published")}
+    real = {name: "float64" for name in ("mean", "sd", "low", "high", "min", "max", "selected", "delta", "published")}
     return frame.astype({**whole, **real})
 
 
@@ -218,14 +225,21 @@ def table(results: StudyResults) -> Table:
         stub=stub,
         columns=columns,
         sections=sections,
-        notes=(*_incomplete(results), *_before_reads(results), *_sources(results)),
+        notes=(*incomplete(results), *_before_reads(results), *significance.notes(results), *sources(results)),
         origin=origin(results),
     )
 
 
 def _score(results: StudyResults, variant: str, metric: str) -> Score:
     scores = spread([trial.metrics[metric] for trial in results.finished(variant)])
-    return Score(scores.mean, scores.sd, scores.n, len(results.seeds))
+    # where the difference to the baseline has a column of its own, the star stands there
+    starred = not _has_delta(results, metric) and significance.differs(results, variant, metric)
+    return Score(scores.mean, scores.sd, scores.n, len(results.seeds), starred=starred)
+
+
+def _has_delta(results: StudyResults, metric: str) -> bool:
+    main, *_ = results.report.shown_metrics
+    return metric == main and not isinstance(results.report, ByDatasetSettings)
 
 
 def _selected(results: StudyResults, variant: str, metric: str) -> Single:
@@ -249,7 +263,9 @@ def _difference(results: StudyResults, variant: str | None, metric: str) -> Diff
     if variant is None or results.baseline is None or value is None:
         return Difference(None)
     return Difference(
-        value, incomplete=any(_score(results, name, metric).incomplete for name in (variant, results.baseline))
+        value,
+        incomplete=any(len(results.finished(name)) < len(results.seeds) for name in (variant, results.baseline)),
+        starred=significance.differs(results, variant, metric),
     )
 
 
@@ -414,7 +430,7 @@ def _explanations(results: StudyResults, columns: tuple[Column, ...], sections: 
     report = results.report
     n = len(results.seeds)
     over = f"mean ± sample standard deviation over n = {n} seeds" if n > 1 else "one seed, so no spread is defined"
-    said = [f"{_what(report)}, {over}{_selection(results)}."]
+    said = [f"{_what(report)}, {over}{selection(results)}."]
 
     cells = [cell for section in sections for row in section.rows for cell in row.cells]
     titles = {column.title for column in columns}
@@ -430,6 +446,7 @@ def _explanations(results: StudyResults, columns: tuple[Column, ...], sections: 
         said.append(f"Bold: best of {among}{complete}{of_lower}.")
     if any(isinstance(cell, Score) and cell.n == 1 for cell in cells) and n > 1:
         said.append("± –: of one seed no standard deviation is defined.")
+    said += significance.explanation(results)
     if "Publ." in titles:
         said.append("Publ.: as published, not ranked with ours.")
     return tuple(said)
@@ -447,7 +464,7 @@ def _what(report: Report) -> str:
     return f"{title} in percent" if all(report.info(metric).percent for metric in shown) else title
 
 
-def _selection(results: StudyResults) -> str:
+def selection(results: StudyResults) -> str:
     """By what the epoch was selected; nothing if there are trials and none of them has epochs to select among."""
     finished = [trial for trial in results.trials if trial.status == "finished"]
     if results.select_metric is None or (finished and all(trial.selected_epoch is None for trial in finished)):
@@ -456,10 +473,10 @@ def _selection(results: StudyResults) -> str:
 
 
 def _incomplete_cell(cell: Cell) -> bool:
-    return not isinstance(cell, Quoted) and cell.incomplete
+    return "†" in marks(cell)
 
 
-def _incomplete(results: StudyResults) -> tuple[str, ...]:
+def incomplete(results: StudyResults) -> tuple[str, ...]:
     """A sentence on each variant that has fewer finished seeds than declared, with what became of the others."""
     n = len(results.seeds)
     said = []
@@ -478,7 +495,7 @@ def _incomplete(results: StudyResults) -> tuple[str, ...]:
             for status, seeds in became.items()
             if seeds
         ]
-        said.append(f"{_full_name(results, variant)}: {finished} of {n} seeds, {', '.join(counts)}")
+        said.append(f"{full_name(results, variant)}: {finished} of {n} seeds, {', '.join(counts)}")
     return (f"† Fewer seeds than declared, not ranked. {'; '.join(said)}.",) if said else ()
 
 
@@ -489,11 +506,11 @@ def _before_reads(results: StudyResults) -> tuple[str, ...]:
         finished = results.finished(variant.name)
         n = sum(trial.reading is False for trial in finished)
         if n:
-            said.append(f"{_full_name(results, variant)} ({n} of {len(finished)} seeds)")
+            said.append(f"{full_name(results, variant)} ({n} of {len(finished)} seeds)")
     return (f"Selected before the memory reads set in, so scored without them: {'; '.join(said)}.",) if said else ()
 
 
-def _full_name(results: StudyResults, variant: Variant) -> str:
+def full_name(results: StudyResults, variant: Variant) -> str:
     report = results.report
     if not isinstance(report, ByDatasetSettings):
         return shown_name(results, variant)
@@ -502,7 +519,7 @@ def _full_name(results: StudyResults, variant: Variant) -> str:
     return ", ".join([shown, *([report.name(group)] if group is not None else []), report.name(column)])
 
 
-def _sources(results: StudyResults) -> tuple[str, ...]:
+def sources(results: StudyResults) -> tuple[str, ...]:
     sources = dict.fromkeys(number.source for number in results.published)
     return (f"Published: {'; '.join(sources)}.",) if sources else ()
 

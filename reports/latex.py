@@ -10,7 +10,23 @@ import re
 import unicodedata
 from itertools import groupby
 
-from reports.table import Cell, Count, Difference, Quoted, Row, Score, Single, Table, number
+from reports.table import (
+    Cell,
+    Count,
+    Difference,
+    Interval,
+    Plain,
+    Probability,
+    Quoted,
+    Row,
+    Said,
+    Score,
+    Single,
+    Table,
+    marks,
+    number,
+    probability,
+)
 
 ONE_COLUMN = 54
 PAGE = 98
@@ -128,6 +144,7 @@ def render(table: Table) -> str:
     n_columns = len(table.columns) + 1
     broken = _label_width(table) > LABEL
     stub = r"p{0.21\textwidth}" if broken else "l"
+    columns = "".join("l" if column.words else "r" for column in table.columns)
     lines = [
         *(f"% {line}" for line in table.origin),
         "% needs: \\usepackage{booktabs}",
@@ -138,7 +155,7 @@ def render(table: Table) -> str:
         r"\setlength{\belowcaptionskip}{4pt}",
         rf"\caption{{{caption}}}",
         rf"\label{{{table.label}}}",
-        rf"\begin{{tabular}}{{@{{}}{stub}{'r' * len(table.columns)}@{{}}}}",
+        rf"\begin{{tabular}}{{@{{}}{stub}{columns}@{{}}}}",
         r"\toprule",
         *_over(table),
         " & ".join([escape(table.stub), *(escape(column.title) for column in table.columns)]) + r" \\",
@@ -184,13 +201,14 @@ def _over(table: Table) -> list[str]:
 
 def _cell(cell: Cell, decimals: int) -> str:
     # A mark takes no width, so that the digits of a column stay below each other.
-    mark = r"\rlap{$^{\dagger}$}" if not isinstance(cell, Quoted) and cell.incomplete else ""
+    raised = marks(cell).replace("†", r"\dagger")
+    mark = rf"\rlap{{$^{{{raised}}}$}}" if raised else ""
     match cell:
         case Score(mean=None) | Single(value=None) | Difference(value=None) | Quoted(value=None):
             return f"--{mark}"
-        case Score(mean=float(mean), sd=sd, n_declared=n_declared):
+        case Score(mean=float(mean), sd=sd):
             sd_text = number(sd, decimals) if sd is not None else r"\mbox{--}"
-            spread = "" if n_declared == 1 else rf" \pm {sd_text}"
+            spread = rf" \pm {sd_text}" if cell.has_spread else ""
             return f"${_bold(number(mean, decimals), cell.best)}{spread}${mark}"
         case Single(value=float(value)):
             return f"${_bold(number(value, decimals), cell.best)}${mark}"
@@ -200,6 +218,16 @@ def _cell(cell: Cell, decimals: int) -> str:
             return f"${number(value, decimals)}$"
         case Count(n=n, n_declared=n_declared):
             return f"{n}{mark}" if n_declared else "--"
+        case Interval(low=float(low), high=float(high)):
+            return f"$[{number(low, decimals, sign=True)}, {number(high, decimals, sign=True)}]$"
+        case Probability(value=float(value)):
+            return f"${probability(value)}$"
+        case Plain(value=float(value), decimals=own, sign=sign):
+            return f"${number(value, own, sign=sign)}$"
+        case Interval() | Probability() | Plain():
+            return "--"
+        case Said(text=text):
+            return escape(text)
     raise AssertionError(cell)
 
 
@@ -224,7 +252,13 @@ def _width(table: Table) -> int:
 def _cell_width(cell: Cell, decimals: int) -> int:
     if isinstance(cell, Count):
         return 2
-    of_several = isinstance(cell, Score) and cell.n_declared > 1
+    if isinstance(cell, Said):
+        return len(cell.text)
+    if isinstance(cell, Interval):
+        return 16
+    if isinstance(cell, Probability):
+        return 6
+    of_several = isinstance(cell, Score) and cell.has_spread
     values = (cell.mean, cell.sd if of_several else None) if isinstance(cell, Score) else (cell.value,)
     # the least is what F1 takes, so that columns that are still empty have their room
     return max(13 if of_several else 5, sum(len(number(value, decimals)) + 1 for value in values if value is not None))

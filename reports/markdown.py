@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import re
 
-from reports.table import Cell, Count, Difference, Quoted, Score, Single, Table, number
+from reports.table import (
+    Cell,
+    Count,
+    Difference,
+    Interval,
+    Plain,
+    Probability,
+    Quoted,
+    Said,
+    Score,
+    Single,
+    Table,
+    marks,
+    number,
+    probability,
+)
 
 
 def escape(text: str) -> str:
@@ -17,7 +32,7 @@ def render(table: Table) -> str:
     lines = [" ".join([escape(table.caption), *(f"**{escape(warning)}**" for warning in table.warnings)]), ""]
     titles = [column.title if column.over is None else f"{column.over}: {column.title}" for column in table.columns]
     lines.append(_line([table.stub, *titles]))
-    lines.append("|:--|" + "--:|" * len(table.columns))
+    lines.append("|:--|" + "".join(":--|" if column.words else "--:|" for column in table.columns))
     for section in table.sections:
         if section.title is not None:
             lines.append("| " + " | ".join([f"*{escape(section.title)}*", *([""] * len(table.columns))]) + " |")
@@ -37,12 +52,12 @@ def _line(texts: list[str]) -> str:
 
 
 def _cell(cell: Cell, decimals: int) -> str:
-    mark = " †" if not isinstance(cell, Quoted) and cell.incomplete else ""
+    mark = "".join(f" {escape(mark)}" for mark in marks(cell))
     match cell:
         case Score(mean=None) | Single(value=None) | Difference(value=None) | Quoted(value=None):
             return f"–{mark}"
-        case Score(mean=float(mean), sd=sd, n_declared=n_declared):
-            spread = "" if n_declared == 1 else f" ± {number(sd, decimals) if sd is not None else '–'}"
+        case Score(mean=float(mean), sd=sd):
+            spread = f" ± {number(sd, decimals) if sd is not None else '–'}" if cell.has_spread else ""
             return f"{_bold(number(mean, decimals), cell.best)}{spread}{mark}"
         case Single(value=float(value)):
             return f"{_bold(number(value, decimals), cell.best)}{mark}"
@@ -52,6 +67,16 @@ def _cell(cell: Cell, decimals: int) -> str:
             return number(value, decimals)
         case Count(n=n, n_declared=n_declared):
             return f"{n}{mark}" if n_declared else "–"
+        case Interval(low=float(low), high=float(high)):
+            return escape(f"[{', '.join(number(end, decimals, sign=True).replace('-', '−') for end in (low, high))}]")
+        case Probability(value=float(value)):
+            return escape(probability(value))
+        case Plain(value=float(value), decimals=own, sign=sign):
+            return number(value, own, sign=sign).replace("-", "−")
+        case Interval() | Probability() | Plain():
+            return "–"
+        case Said(text=text):
+            return escape(text)
     raise AssertionError(cell)
 
 

@@ -144,6 +144,8 @@ class StudyResults(_Json):
     """Why trials of other data or code stand beside each other, where somebody forced it; it stands in the caption."""
     counts: Annotated[Any, Field(exclude=True)] = field(default=None, repr=False, compare=False)
     """`reports.counts.StudyCounts` of the trials, which has a file of its own; `None` where no trial has left any."""
+    documents: Annotated[Any, Field(exclude=True)] = field(default=(), repr=False, compare=False)
+    """`reports.documents.ShownDocument`s, which have a file of their own."""
 
     __pydantic_config__ = _STRICT
 
@@ -191,6 +193,13 @@ class StudyResults(_Json):
         trials = (self.trial(variant, seed) for seed in self.seeds)
         return tuple(trial for trial in trials if trial is not None and trial.status == "finished")
 
+    @cached_property
+    def comparisons(self) -> dict[tuple[str, str], Any]:
+        """Variant and metric → its `reports.statistics.family.Comparison` with the baseline. Takes a while at first."""
+        from reports.significance import comparisons  # here, as it loads numpy and scipy
+
+        return comparisons(self)
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a reader must not miss: a reduced budget, a selection on test."""
@@ -217,7 +226,10 @@ def mixture_of(trials: Sequence[TrialResult]) -> str | None:
     digests: dict[str, set[str]] = {}
     for trial in finished:
         if trial.data_digest is not None:
-            data = word((trial.settings or {}).get("data", trial.variant))
+            settings = trial.settings or {}
+            data = word(settings.get("data", trial.variant))
+            if isinstance(before := settings.get("pretraining"), dict) and "data" in before:
+                data = f"{data} after {word(before['data'])}"
             digests.setdefault(data, set()).add(trial.data_digest)
     for data, found in digests.items():
         if len(found) > 1:
@@ -250,6 +262,9 @@ def check_report(
     elif isinstance(report, ByDatasetSettings):
         places = [(variant.name, dataset_place(report, variant)) for variant in variants]
         _refuse_doubles(places, ("row", "group", "column"))
+        rows = list(dict.fromkeys(row for _, (row, _, _) in places))
+        if report.baseline is not None and report.baseline not in rows:
+            raise ValueError(f"the report's baseline '{report.baseline}' is no row; rows are {rows}")
 
     cells = {place for _, place in places}
     taken: set[tuple[Any, ...]] = set()

@@ -132,6 +132,29 @@ class Published(Settings):
         return self
 
 
+class StatisticsSettings(Settings):
+    """How variants are compared with the baseline. Declared in the study, so before its scores are seen.
+
+    See `reports.statistics` for what each test assumes, and for its source.
+    """
+
+    test: Literal["auto", "paired_bootstrap", "approximate_randomisation", "paired_t", "sign_flip"] = "auto"
+    """The first two pair documents, the others seeds. `auto`: the paired bootstrap where all trials have left counts
+    of their documents, else the paired t-test."""
+    metrics: Literal["main", "shown"] = "main"
+    """The family: comparisons by the first metric of the report, or by each that it shows."""
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Of the family. Intervals have level 1 - alpha each."""
+    correction: Literal["holm", "none"] = "holm"
+    resamples: Annotated[int, Field(ge=100, le=10_000_000)] = 10_000
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of the resamples."""
+    runs: Literal["student", "resampled", "fixed"] = "student"
+    """What tests over documents say of seeds. `fixed`: the verdict is about these trained models alone."""
+    dominance: bool = False
+    """Almost stochastic order beside; needs the extra `aso`."""
+
+
 class Report(Settings):
     """What all kinds of report share."""
 
@@ -143,6 +166,17 @@ class Report(Settings):
     """How the table and the figure show a factor's value: `{cdr: CDR, global: GRC, null: encoder width}`."""
     metric_info: dict[Metric, MetricInfo] = {}
     """How the metrics of a trainable that is not our model are shown."""
+    statistics: StatisticsSettings = StatisticsSettings()
+    documents: int | tuple[Words, ...] = 3
+    """Of the main metric's split, those that the HTML report shows with gold and predictions: so many, of those on
+    which the variants differ most, or these, by their ids."""
+    tables: tuple[Literal["differences", "sub_tasks", "types"], ...] = ("differences", "sub_tasks")
+    """Tables beside the main one. `differences`: each variant's with the baseline, with interval, p and effect sizes.
+    `sub_tasks`: precision, recall and F1 of all sub-tasks of our models. `types`: by relation type."""
+    figures: tuple[Literal["learning", "differences", "types", "scale"], ...] = ("learning", "differences")
+    """Figures beside that of the scores. `learning`: the metric on dev over the epochs. `differences`: those of the
+    table of this name. `types`: F1 by relation type. `scale`: F1 over the length of documents, their mentions and their
+    relations."""
 
     @field_validator("names", mode="before")
     @classmethod
@@ -242,6 +276,8 @@ class ByDatasetSettings(Report):
     groups: Factor | None = None
     """`None`: no groups. The paper's table 2: `model.relation.pairs.kind`."""
     rows: Factor | None = None
+    baseline: Words | None = None
+    """The row that others are compared with, as the study writes it; `None`: nothing is compared."""
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -24,6 +24,14 @@ class Score:
     n: int
     n_declared: int
     best: bool = False
+    starred: bool = False
+    """It differs from its baseline, by the test that the caption names."""
+    bare: bool = False
+    """Printed without its standard deviation, for want of room."""
+
+    @property
+    def has_spread(self) -> bool:
+        return self.n_declared > 1 and not self.bare
 
     @property
     def incomplete(self) -> bool:
@@ -55,6 +63,39 @@ class Difference:
 
     value: float | None
     incomplete: bool = False
+    starred: bool = False
+    """It is one, by the test that the caption names."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Of a difference, at the level that the caption names; shown with signs."""
+
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Probability:
+    """A p, from 0 to 1, printed with three decimals; below 0.001 as that."""
+
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A number that is neither ranked nor has a spread: an effect size, a number of items."""
+
+    value: float | None
+    decimals: int = PERCENT_DECIMALS
+    sign: bool = False
+
+
+@dataclass(frozen=True)
+class Said:
+    """Words."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -76,7 +117,18 @@ class Count:
         return self.n < self.n_declared
 
 
-Cell = Score | Single | Difference | Quoted | Count
+Cell = Score | Single | Difference | Quoted | Count | Interval | Probability | Plain | Said
+
+
+def marks(cell: Cell) -> str:
+    """What stands raised behind a cell: * differs from the baseline, † fewer seeds than declared."""
+    starred = isinstance(cell, Score | Difference) and cell.starred
+    incomplete = isinstance(cell, Score | Single | Difference | Count) and cell.incomplete
+    return ("*" if starred else "") + ("†" if incomplete else "")
+
+
+def probability(value: float) -> str:
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 @dataclass(frozen=True)
@@ -87,6 +139,8 @@ class Column:
     decimals: int = PERCENT_DECIMALS
     better: Literal["higher", "lower", "neither"] = "higher"
     """Which of its values is marked as best."""
+    words: bool = False
+    """It holds words, which stand to the left."""
 
 
 @dataclass(frozen=True)

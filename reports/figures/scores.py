@@ -1,10 +1,11 @@
-"""The scores of a study: seeds as dots, their mean and standard deviation as a marker with a bar.
+"""The scores of a study: seeds as dots, their mean as a marker with a bar.
 
     comparison   a variant a line; a dashed line through the baseline's mean
     sweep        the main metric over the factor; a line joins the values that are numbers, and only those
     by_dataset   a panel a data set, the same lines in each; published numbers as hollow diamonds
 
-A figure leaves its caption behind when it is copied, so a reduced budget is written into it.
+The bar is the 95 % interval of the mean over seeds; of a study of two seeds, where that says nothing, their standard
+deviation. The legend says which.
 """
 
 from __future__ import annotations
@@ -22,28 +23,30 @@ from reports.comparison import (
     dataset_axes,
     dataset_published,
     is_number,
-    metric_title,
     ordered_variants,
     row_label,
 )
+from reports.figures.labels import budget_told, metric_label
+from reports.figures.lines import Lines
+from reports.figures.seeds import half_width, mean_title
 from reports.figures.style import (
     AXIS,
     BAR,
     BASELINE,
     COLUMN,
-    LABEL,
     MEAN,
     PAGE,
     PUBLISHED,
     REMARK,
+    RULE,
     SEED,
-    STYLE,
     drawable,
+    legend,
     sheet,
 )
 from reports.records import StudyResults
 from reports.settings import ByDatasetSettings, SweepSettings
-from reports.statistics import spread
+from reports.statistics import Spread, spread
 
 
 def draw(results: StudyResults) -> Figure:
@@ -62,7 +65,7 @@ def _comparison(results: StudyResults) -> Figure:
     main, *_ = results.report.shown_metrics
     variants = {variant.name: row_label(results, variant) for variant in ordered_variants(results)}
     of_systems = [number for number in results.published if number.system is not None and number.metric == main]
-    lines = _Lines([*variants.values(), *(f"{number.system} (published)" for number in of_systems)])
+    lines = Lines([*variants.values(), *(f"{number.system} (published)" for number in of_systems)])
     figure = sheet(COLUMN, lines.height)
     axes = figure.subplots()
     for name, y in zip(variants, lines.places, strict=False):
@@ -86,7 +89,7 @@ def _by_dataset(results: StudyResults, report: ByDatasetSettings) -> Figure:
     for group, row in pairs:
         shown = report.name(row) if report.rows else row
         labels.append(shown if group is None else f"{report.name(group)}: {shown}")
-    lines = _Lines(labels)
+    lines = Lines(labels)
     figure = sheet(COLUMN if len(names) == 1 else PAGE, lines.height + 0.2)
     panels = figure.subplots(1, len(names), squeeze=False, sharey=True)[0]
     for axes, name in zip(panels, names, strict=True):
@@ -128,8 +131,7 @@ def _sweep(results: StudyResults, report: SweepSettings) -> Figure:
         if summary.mean is None:
             axes.annotate("none\nfinished", (x, 0.03), xycoords=("data", "axes fraction"), ha="center", **REMARK)
         else:
-            bar = {"yerr": summary.sd, **BAR} if summary.sd is not None else {}
-            axes.errorbar(x, summary.mean, zorder=3, **_mean(results, variant.name), **bar)
+            axes.errorbar(x, summary.mean, zorder=3, **_mean(results, variant.name), **_bar(results, summary, "yerr"))
             joined += [(x, summary.mean)] if is_number(value) else []
             _remark_missing(axes, results, variant.name, (x, summary.max or summary.mean))
         for number in results.published:
@@ -151,31 +153,14 @@ def _sweep(results: StudyResults, report: SweepSettings) -> Figure:
 # --------------------------------------------------------------------------------------------------------------- parts
 
 
-class _Lines:
-    """Horizontal lines with a label each, from the top; a label of several lines of text makes room for itself."""
-
-    def __init__(self, labels: Sequence[str]):
-        self.labels = [_wrap(label) for label in labels]
-        room = [max(2.0, 1.7 + label.count("\n")) for label in self.labels]
-        self.total = sum(room)
-        self.tops = [sum(room[:at]) for at in range(len(room))]
-        self.places = [top + own / 2 for top, own in zip(self.tops, room, strict=True)]
-
-    @property
-    def height(self) -> float:
-        """Of the figure, in inches."""
-        return 0.85 + 0.13 * self.total
-
-    def label(self, axes: Axes) -> None:
-        axes.set_yticks(self.places, self.labels)
-        axes.set_ylim(self.total, 0)
-        axes.tick_params(axis="y", length=0)
-        axes.grid(axis="x")
-
-
 def _scores(results: StudyResults, variant: str) -> list[float]:
     main, *_ = results.report.shown_metrics
     return [trial.metrics[main] for trial in results.finished(variant)]
+
+
+def _bar(results: StudyResults, summary: Spread, axis: str) -> dict[str, Any]:
+    half = half_width(results, summary)
+    return {} if half is None else {axis: half, **BAR}
 
 
 def _mean(results: StudyResults, variant: str) -> dict[str, Any]:
@@ -191,8 +176,7 @@ def _line_of_dots(axes: Axes, results: StudyResults, variant: str, y: float) -> 
         return
     if len(results.seeds) > 1:
         axes.plot(scores, [y + 0.55] * len(scores), zorder=2, **SEED)
-    bar = {"xerr": summary.sd, **BAR} if summary.sd is not None else {}
-    axes.errorbar(summary.mean, y, zorder=3, **_mean(results, variant), **bar)
+    axes.errorbar(summary.mean, y, zorder=3, **_mean(results, variant), **_bar(results, summary, "xerr"))
     _remark_missing(axes, results, variant, (summary.mean, y))
 
 
@@ -207,7 +191,7 @@ def _baseline_rule(axes: Axes, results: StudyResults) -> None:
     if results.baseline is not None:
         mean = spread(_scores(results, results.baseline)).mean
         if mean is not None:
-            axes.axvline(mean, color="0.55", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+            axes.axvline(mean, zorder=1, **RULE)
 
 
 def _apart(places: Sequence[float], labels: Sequence[str]) -> bool:
@@ -218,20 +202,16 @@ def _apart(places: Sequence[float], labels: Sequence[str]) -> bool:
     return all((right - left) * inches > (one + other) / 2 + 0.06 for left, right, one, other in steps)
 
 
-def _wrap(label: str) -> str:
-    return textwrap.fill(drawable(label), LABEL)
-
-
 def _axis_title(results: StudyResults, width: int = AXIS) -> str:
     main, *_ = results.report.shown_metrics
-    unit = " (%)" if results.report.info(main).percent else ""
-    return textwrap.fill(drawable(metric_title(results.report, main)) + unit, width)
+    return textwrap.fill(drawable(metric_label(results, main)), width)
 
 
 def _legend(figure: Figure, results: StudyResults) -> None:
     """What the markers are, below; with the budget if it is a reduced one."""
     one = len(results.seeds) == 1
-    entries = [Line2D([], [], linestyle="none" if one else "-", label="one seed" if one else "mean ± sd", **MEAN)]
+    mean = "one seed" if one else mean_title(results)
+    entries = [Line2D([], [], linestyle="none" if one else "-", label=mean, **MEAN)]
     if results.baseline is not None and not isinstance(results.report, ByDatasetSettings):
         entries.append(Line2D([], [], label="baseline", **BASELINE))
     if not one:
@@ -239,14 +219,4 @@ def _legend(figure: Figure, results: StudyResults) -> None:
     main, *_ = results.report.shown_metrics
     if any(number.metric == main for number in results.published):
         entries.append(Line2D([], [], label="published", **PUBLISHED))
-    figure.legend(
-        handles=entries,
-        title=f"reduced budget “{drawable(results.budget)}”" if results.budget_note is not None else None,
-        title_fontsize=STYLE["legend.fontsize"],
-        loc="outside lower center",
-        ncols=len(entries),
-        frameon=False,
-        handletextpad=0.4,
-        columnspacing=1.2,
-        borderaxespad=0.1,
-    )
+    legend(figure, entries, budget_told(results))

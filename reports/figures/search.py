@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from reports.figures.style import COLUMN, PAGE, REMARK, STYLE, drawable, sheet, written
+from reports.figures.style import COLUMN, PAGE, REMARK, drawable, legend, sheet, written
 from reports.search import Parameter, SearchResults, Tried
 from reports.settings import METRICS, word
 
@@ -163,14 +163,4 @@ def _legend(figure: Figure, results: SearchResults) -> None:
     told = "one seed each; the scores that the search chose by"
     if results.budget_note is not None:
         told = f"reduced budget “{drawable(results.budget)}”; {told}"
-    figure.legend(
-        handles=entries,
-        title=told,
-        title_fontsize=STYLE["legend.fontsize"],
-        loc="outside lower center",
-        ncols=len(entries),
-        frameon=False,
-        handletextpad=0.4,
-        columnspacing=1.2,
-        borderaxespad=0.1,
-    )
+    legend(figure, entries, [told])

@@ -7,21 +7,28 @@ by colour alone.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
+from matplotlib.ft2font import LoadFlags
 
 COLUMN = 3.3
 PAGE = 6.9
 """Inches."""
-LABEL = 22
+DOTS_PER_INCH = 300
+TALLEST = 9.0
+"""Inches that a figure with its caption below may have on a page."""
+LABEL = 1.25
+"""Inches of a line of a label."""
 AXIS = 32
-"""Characters of a line of a label, and of an axis' title."""
+"""Characters of a line of an axis' title."""
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -40,6 +47,7 @@ STYLE: dict[Any, Any] = {
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "lines.linewidth": 1.0,
+    "hatch.linewidth": 0.5,
     "pdf.fonttype": 42,
     "text.parse_math": False,
 }
@@ -61,21 +69,24 @@ PUBLISHED: dict[str, Any] = {
     "markerfacecolor": "none",
 }
 BAR: dict[str, Any] = {"elinewidth": 0.9, "capsize": 2.2, "capthick": 0.9, "ecolor": "black"}
+RULE: dict[str, Any] = {"color": "0.55", "linewidth": 0.8, "linestyle": (0, (4, 3))}
+"""A line through what others are compared with."""
 REMARK: dict[str, Any] = {"fontsize": 6.5, "color": "0.3"}
 
 
-def written(name: str, draw: Callable[[], Figure], origin: str) -> dict[str, bytes]:
-    """A figure in our style as `name.pdf` and `name.png`; the same figure gives the same bytes.
+def written(name: str, draw: Callable[[], Figure | None], origin: str) -> dict[str, bytes]:
+    """A figure in our style as `name.pdf` and `name.png`; the same figure gives the same bytes, none gives no files.
 
     `origin` says in the files themselves what they were drawn from, so that it can be checked (`reports.check`).
     """
     with style():
         figure = draw()
+        if figure is None:
+            return {}
         nothing = {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None}
-        return {
-            f"{name}.pdf": _bytes(figure, "pdf", {**nothing, "Subject": origin}),
-            f"{name}.png": _bytes(figure, "png", {"Software": None, "Description": origin}),
-        }
+        png = _bytes(figure, "png", {"Software": None, "Description": origin})
+        figure.set_layout_engine("none")  # all is in its place now, and would be looked for once more
+        return {f"{name}.pdf": _bytes(figure, "pdf", {**nothing, "Subject": origin}), f"{name}.png": png}
 
 
 @contextmanager
@@ -89,7 +100,7 @@ def style() -> Iterator[None]:
 
 def _bytes(figure: Figure, kind: str, metadata: dict[str, str | None]) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=300, metadata=metadata)
+    figure.savefig(buffer, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
     return buffer.getvalue()
 
 
@@ -105,3 +116,69 @@ def drawable(text: str) -> str:
     return "".join(
         letter if ord(letter) in letters or letter.isspace() else f"[U+{ord(letter):04X}]" for letter in text
     )
+
+
+def width_of(text: str, size: float) -> float:
+    """Inches that a text takes in our font at `size` points: those of its longest line."""
+    font = get_font(findfont(STYLE["font.family"]))
+    font.set_size(size, 72)
+    widest = 0
+    for line in text.splitlines():
+        font.set_text(line, 0.0, flags=LoadFlags.NO_HINTING)
+        widest = max(widest, font.get_width_height()[0])
+    return widest / 64 / 72
+
+
+def wrapped(text: str, inches: float, size: float, lines: int | None = None) -> str:
+    """A text in lines of at most so many inches, broken between words, and inside a word that is longer than a line.
+
+    Of more than so many `lines` the last one ends in an ellipsis.
+    """
+    found = [""]
+    for word in drawable(text).split():
+        if found[-1] and width_of(f"{found[-1]} {word}", size) <= inches:
+            found[-1] += f" {word}"
+            continue
+        found += [""] if found[-1] else []
+        for letter in word:
+            if found[-1] and width_of(found[-1] + letter, size) > inches:
+                found.append("")
+            found[-1] += letter
+    if lines is not None and len(found) > lines:
+        last = found[lines - 1]
+        while last and width_of(last + "…", size) > inches:
+            last = last[:-1]
+        found = [*found[: lines - 1], last.rstrip() + "…"]
+    return "\n".join(found)
+
+
+def legend(figure: Figure, entries: Sequence[Artist], told: Sequence[str] = ()) -> None:
+    """What the marks are, below the figure; `told` are sentences on all of them, each on a line of its own."""
+    size, width = STYLE["legend.fontsize"], figure.get_figwidth() - 0.1
+    beside = 0.36  # of an entry: the mark and the room around it
+    for entry in entries:
+        entry.set_label(wrapped(str(entry.get_label()), width - beside, size))
+    widths = [width_of(str(entry.get_label()), size) + beside for entry in entries]
+    fitting = next(
+        n for n in range(len(entries), 0, -1)
+        # every column is as wide as its widest entry
+        if n == 1 or sum(max(widths[first :: n]) for first in range(n)) <= width
+    )  # fmt: skip
+    n_columns = math.ceil(len(entries) / math.ceil(len(entries) / fitting))
+    made = figure.legend(
+        handles=_by_rows(entries, n_columns),
+        title="\n".join(wrapped(one, width, size) for one in told) or None,
+        title_fontsize=size,
+        loc="outside lower center",
+        ncols=n_columns,
+        frameon=False,
+        handletextpad=0.4,
+        columnspacing=1.2,
+        borderaxespad=0.1,
+    )
+    made.get_title().set_multialignment("center")
+
+
+def _by_rows(entries: Sequence[Artist], n_columns: int) -> list[Artist]:
+    """matplotlib fills a legend column by column; in this order it is read row by row."""
+    return [entry for first in range(n_columns) for entry in entries[first::n_columns]]

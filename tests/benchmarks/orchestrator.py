@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import provenance
-from tests.benchmarks import expansion, mirroring, overhead, reading, startup
+from tests.benchmarks import expansion, mirroring, overhead, reading, startup, statistics
 from tests.benchmarks.measuring import Line
 
 BENCHMARKS: dict[str, Callable[[], list[Line]]] = {
@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, Callable[[], list[Line]]] = {
     "store": reading.measure,
     "mlflow": mirroring.measure,
     "overhead": overhead.measure,
+    "statistics": statistics.measure,
 }
 
 

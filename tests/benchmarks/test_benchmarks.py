@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from tests.benchmarks import expansion, mirroring, orchestrator, overhead, reading, startup
+from tests.benchmarks import expansion, mirroring, orchestrator, overhead, reading, startup, statistics
 from tests.benchmarks.measuring import Line
 
 
@@ -31,6 +31,10 @@ def test_the_index_is_told_beside_the_files_that_it_stands_for():
 
 def test_the_trackers_share_is_told_of_a_trial_that_was_run():
     assert len(ratios(mirroring.measure(n_trials=1, n_epochs=1))) == 1
+
+
+def test_resampling_is_told_beside_the_multiplication_that_nothing_can_leave_out():
+    assert len(ratios(statistics.measure(rounds=1, n_seeds=2, n_documents=20, resamples=50))) == 3
 
 
 def test_the_cost_of_a_trial_is_what_more_trials_take_beside_plain_ray_tune(monkeypatch):

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
+from reports import counts
+from reports.counts import Documents, Rows, SplitCounts, StudyCounts
 from reports.records import EpochScores, StudyResults, TrialResult, Variant
 from reports.settings import (
+    MEASURES,
     SUB_TASKS,
+    TASKS,
     ByDatasetSettings,
     ComparisonSettings,
     MetricInfo,
@@ -196,3 +203,48 @@ def hostile() -> StudyResults:
         budget="cpu",
         budget_note="3 epochs & 100% of_nothing",
     )
+
+
+def counted(
+    n_documents: int = 40,
+    n_types: int = 3,
+    gains: Sequence[float] = (0.0, 0.02, 0.2),
+    n_seeds: int = 4,
+    report: ReportSettings | None = None,
+) -> StudyResults:
+    """A comparison whose scores are made of counts: a baseline and variants that find some share more of what is in
+    gold. Seeds differ a little."""
+    draw = np.random.default_rng(7)
+    documents = Documents(tuple(f"d{n}" for n in range(n_documents)), draw.integers(50, 400, n_documents))
+    types = [f"P{n}" for n in range(n_types)]
+    gold = draw.poisson([40.0 / (n + 2) / n_types for n in range(n_types)], (n_documents, n_types)) + 1
+    names = ["jerex", *(f"gains {gain:g}" for gain in gains[1:])]
+    scores: dict[str, list[float]] = {name: [] for name in names}
+    made: dict[tuple[str, str], SplitCounts] = {}
+    metrics: dict[str, dict[str, float]] = {}
+    for name, gain in zip(names, gains, strict=True):
+        for seed in range(1, n_seeds + 1):
+            tasks = {}
+            for task in TASKS:
+                correct = draw.binomial(gold, min(0.5 + gain + 0.002 * seed, 1.0))
+                spurious = draw.binomial(gold, 0.4)
+                table = np.stack([correct, spurious, gold - correct], axis=-1)
+                if task in ("mention", "coreference"):
+                    tasks[task] = Rows(np.arange(n_documents), None, table.sum(axis=1))
+                else:
+                    at = np.repeat(np.arange(n_documents), n_types)
+                    tasks[task] = Rows(at, tuple(types * n_documents), table.reshape(-1, 3))
+            key = f"{name.replace(' ', '-')}-{seed}"
+            split = SplitCounts(documents, tasks)
+            made[key, "test"] = split
+            metrics[key] = {
+                f"test/{task}_{measure}": float(counts.measured(split.of(task).sum(axis=0), measure))
+                for task in TASKS
+                for measure in MEASURES
+            }
+            metrics[key][ON_DEV] = metrics[key][MAIN] - 1.0
+            scores[name].append(metrics[key][MAIN])
+    report = report or ComparisonSettings(tables=("differences", "sub_tasks", "types"))
+    results = study(scores, report, seeds=tuple(range(1, n_seeds + 1)), labels={"jerex": "JEREX"})
+    trials = tuple(replace(trial, metrics=metrics[trial.key]) for trial in results.trials)
+    return replace(results, trials=trials, counts=StudyCounts(made))

@@ -9,42 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.image
-import numpy as np
 import pytest
 
 from reports import counts
 from reports.build import build, rebuild
 from reports.check import check, unknown
-from reports.counts import StudyCounts, measured, metric_parts
-from reports.records import StudyResults
 from tests.reports import samples
 
 
-def counted() -> StudyResults:
-    """The comparison with counts of three documents, of which its scores are made."""
-    results = samples.comparison()
-    documents = counts.Documents(("a", "b", "c"), np.array([10, 20, 30]))
-    trials, made = [], {}
-    for number, trial in enumerate(results.trials):
-        if trial.status == "finished":
-            rows = np.array([[9 - number % 3, 1, 2], [5, number % 4, 1], [0, 1, 0]])
-            tasks = {
-                task: counts.Rows(np.arange(3), None, rows + np.array([[at, 0, 0]] * 3))
-                for at, task in enumerate(("relation_strict", "mention", "coreference", "entity", "relation"))
-            }
-            split = counts.SplitCounts(documents, tasks)
-            scores = {}
-            for metric in trial.metrics:
-                parts = metric_parts(metric)
-                assert parts is not None
-                scores[metric] = float(measured(split.of(parts[1]).sum(axis=0), parts[2]))
-            made |= {(trial.key, "test"): split, (trial.key, "dev"): split}
-            trial = replace(trial, metrics=scores)
-        trials.append(trial)
-    return replace(results, trials=tuple(trials), counts=StudyCounts(made))
-
-
-@pytest.fixture(params=[samples.comparison, samples.sweep, samples.by_dataset, samples.foreign, counted])
+@pytest.fixture(params=[samples.comparison, samples.sweep, samples.by_dataset, samples.foreign, samples.counted])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     build(request.param(), tmp_path)
     return tmp_path
@@ -105,13 +78,13 @@ def _descriptions(content: bytes) -> list[str]:
 
 
 def test_counts_that_were_changed_are_found(tmp_path: Path):
-    build(counted(), tmp_path)
+    build(samples.counted(), tmp_path)
     path = tmp_path / counts.FILE
     lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
     next(line for line in reversed(lines) if line["split"] == "test")["entity"]["missed"][0] += 5
     path.write_bytes(gzip.compress("\n".join(map(json.dumps, lines)).encode()))
     (told,) = check(tmp_path)
-    assert "entity_f1 is" in told and "its counts give" in told
+    assert "entity_recall is" in told and "its counts give" in told
 
 
 def test_a_missing_file_is_named_and_can_be_made_again(folder: Path):
@@ -129,7 +102,7 @@ def test_what_is_no_report_is_told(tmp_path: Path):
 
 
 def test_counts_of_an_earlier_report_do_not_stay_beside_a_new_one_without(tmp_path: Path):
-    build(counted(), tmp_path)
+    build(samples.counted(), tmp_path)
     assert (tmp_path / counts.FILE).is_file()
-    build(replace(counted(), counts=None), tmp_path)
+    build(replace(samples.counted(), counts=None), tmp_path)
     assert not (tmp_path / counts.FILE).exists() and check(tmp_path) == []

@@ -6,7 +6,6 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -15,8 +14,9 @@ from reports.figures.style import SEED, style
 from reports.records import StudyResults
 from reports.settings import ComparisonSettings, MetricInfo
 from tests.reports import samples
+from tests.reports.figured import LONG
+from tests.reports.legible import faults, is_grey
 
-LONG = "a variant of which the name is far too long for the margin of a column"
 SAMPLES = {
     "comparison": samples.comparison(),
     "twelve": samples.hostile(),
@@ -52,24 +52,35 @@ def texts(axes: Axes) -> list[str]:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_no_text_is_cut_off_and_no_labels_of_an_axis_overlap(name: str):
+def test_all_text_can_be_read_and_nothing_is_told_by_colour(name: str):
+    figure = drawn(SAMPLES[name])
     with style():
-        figure = scores.draw(SAMPLES[name])
-        figure.canvas.draw()
-        renderer = figure.canvas.get_renderer()  # pyright: ignore[reportAttributeAccessIssue]
-        page = figure.bbox
-        for axes in figure.axes:
-            for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
-                shown = [label for label in labels if label.get_text() and label.get_visible()]
-                boxes = [label.get_window_extent(renderer) for label in shown]
-                for at, box in enumerate(boxes):
-                    assert not any(box.overlaps(other) for other in boxes[at + 1 :]), shown[at].get_text()
-            around = axes.get_tightbbox(renderer)
-            assert around is not None
-            boxes = [around, figure.legends[0].get_window_extent(renderer)]
-            for box in boxes:
-                assert box.x0 >= -1 and box.y0 >= -1 and box.x1 <= page.x1 + 1 and box.y1 <= page.y1 + 1
-            assert not boxes[0].overlaps(boxes[1])
+        assert faults(figure) == [] and is_grey(figure)
+    (legend,) = figure.legends
+    of_legend = legend.get_window_extent()
+    assert not any(of_legend.overlaps(axes.get_tightbbox()) for axes in figure.axes)
+
+
+def bars(axes: Axes) -> list[tuple[float, float]]:
+    """Ends of the bars of a figure of lines, from the top."""
+    found = [[point[0] for point in of] for bar in axes.containers for part in bar[2] for of in part.get_segments()]
+    return [(min(ends), max(ends)) for ends in found]
+
+
+def test_the_bar_is_the_interval_of_the_mean_from_three_seeds_on_and_else_the_deviation():
+    three = drawn(samples.study({"a": [40.0, 41.0, 42.0], "b": [50.0, 50.0, 53.0]}, seeds=(1, 2, 3)))
+    # the t of 2 degrees of freedom at 0.975 is 4.3027; sd / sqrt(3) is 0.57735, and 1 for b
+    assert bars(three.axes[0]) == [
+        (pytest.approx(41 - 2.4841, abs=1e-3), pytest.approx(41 + 2.4841, abs=1e-3)),
+        (pytest.approx(51 - 4.3027, abs=1e-3), pytest.approx(51 + 4.3027, abs=1e-3)),
+    ]
+    assert three.legends[0].get_texts()[0].get_text() == "mean, 95 % interval"
+    two = drawn(samples.study({"a": [40.0, 42.0]}, seeds=(1, 2)))
+    assert bars(two.axes[0]) == [(pytest.approx(41 - 2**0.5), pytest.approx(41 + 2**0.5))]
+    assert two.legends[0].get_texts()[0].get_text() == "mean ± sd"
+    # of three seeds two have finished: an interval of two says nothing
+    cut = drawn(samples.study({"a": [40.0, 42.0, "failed"]}, seeds=(1, 2, 3)))
+    assert bars(cut.axes[0]) == [] and texts(cut.axes[0]) == ["2 of 3"]
 
 
 def test_a_comparison_has_a_line_for_each_variant_with_its_seeds_and_the_baseline_on_top():
@@ -123,15 +134,6 @@ def test_the_axis_of_another_trainables_metric_has_its_name_and_a_unit_where_one
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("seed", "dev · f1_macro")
     (axes,) = drawn(samples.foreign()).axes
     assert axes.get_xlabel() == "Accuracy (%)"
-
-
-def test_nothing_is_told_by_colour():
-    figure = drawn(samples.comparison())
-    for line in figure.axes[0].lines:
-        for colour in (line.get_color(), line.get_markerfacecolor(), line.get_markeredgecolor()):
-            if colour != "none":
-                red, green, blue = to_rgb(colour)
-                assert red == green == blue
 
 
 def test_the_users_settings_of_matplotlib_are_as_before():

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from reports import latex
+from reports import by_type, differences, latex, macros, sub_tasks
 from reports.comparison import table
 from reports.latex import escape
+from reports.records import StudyResults
+from reports.table import Table
 from tests.reports import samples
 
 SAMPLES = {
@@ -24,13 +26,21 @@ SAMPLES = {
     "nothing_yet": samples.study({"a": [], "b": ["failed"]}),
     "foreign": samples.foreign(),
     "foreign_sweep": samples.foreign_sweep(),
+    "counted": samples.counted(n_types=30),
 }
+
+
+def tables(results: StudyResults) -> dict[str, Table]:
+    made = {"main": table(results), "differences": differences.table(results)}
+    made |= {"sub_tasks": sub_tasks.table(results), "types": by_type.table(results)}
+    return {name: one for name, one in made.items() if one is not None}
+
 
 COMMANDS = set(
     """begin end centering small footnotesize setlength tabcolsep belowcaptionskip caption label toprule
     midrule bottomrule cmidrule multicolumn textit textbf mathbf pm rlap dagger Delta smallskip
     parbox linewidth raggedright textwidth allowbreak mbox textbackslash textasciitilde
-    textasciicircum beta o ss to leq i cdot""".split()
+    textasciicircum alpha beta varepsilon o ss to leq i cdot""".split()
 )
 
 
@@ -61,7 +71,7 @@ def check(text: str) -> None:
             assert opened.pop() == name
     assert not opened
 
-    columns = re.search(r"\\begin\{tabular\}\{@\{\}(?:l|p\{[^}]*\})(r*)@\{\}\}", text)
+    columns = re.search(r"\\begin\{tabular\}\{@\{\}(?:l|p\{[^}]*\})([lr]*)@\{\}\}", text)
     assert columns is not None
     body = text[columns.end() : text.index(r"\end{tabular}")]
     rows = re.split(r"(?<!\\)\\\\(?=\n)", body)[:-1]
@@ -73,7 +83,10 @@ def check(text: str) -> None:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_every_table_is_well_formed(name: str):
-    check(latex.render(table(SAMPLES[name])))
+    made = tables(SAMPLES[name])
+    for one in made.values():
+        check(latex.render(one))
+    assert (len(made) == 4) == (name == "counted")
 
 
 def test_the_checks_see_what_is_wrong():
@@ -98,8 +111,11 @@ def test_all_tables_compile_with_booktabs_alone_and_none_is_wider_than_the_page(
     document = [r"\documentclass[twocolumn,10pt]{article}", r"\usepackage[margin=0.75in]{geometry}"]
     document += [r"\usepackage{booktabs}", r"\begin{document}"]
     for name, results in SAMPLES.items():
-        (tmp_path / f"{name}.tex").write_text(latex.render(table(results)).replace("tab:sample", f"tab:{name}"))
-        document.append(rf"\input{{{name}.tex}}")
+        for kind, one in tables(results).items():
+            label = rf"\label{{tab:{name}-{kind}}}"
+            text = re.sub(r"\\label\{[^}]*\}", lambda _, label=label: label, latex.render(one))
+            (tmp_path / f"{name}-{kind}.tex").write_text(text)
+            document.append(rf"\input{{{name}-{kind}.tex}}\clearpage")
     (tmp_path / "all.tex").write_text("\n".join([*document, r"text\end{document}"]))
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-draftmode", "all.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
@@ -169,3 +185,43 @@ def test_numbers_of_another_trainable_have_four_digits_and_their_column_room_for
 def test_a_narrow_table_takes_one_column_and_a_wide_one_both():
     assert r"\begin{table*}" in latex.render(table(samples.comparison()))
     assert r"\begin{table}" in latex.render(table(SAMPLES["narrow"]))
+
+
+def test_a_star_and_a_dagger_take_no_width_and_a_caption_says_what_the_star_is():
+    text = latex.render(table(samples.counted()))
+    assert r"\rlap{$^{*}$}" in text
+    said = r"*: differs from the baseline (paired bootstrap over 40 documents and 4 seeds, 10,000 resamples; "
+    assert said in text
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_every_number_has_a_command_of_its_own(name: str):
+    text = macros.render(SAMPLES[name])
+    lines = [line for line in text.splitlines() if not line.startswith("%")]
+    named = [re.fullmatch(r"\\newcommand\{\\([A-Za-z]+)\}\{(.*?)\}% .*", line) for line in lines]
+    assert all(named), [line for line, found in zip(lines, named, strict=True) if not found]
+    names = [found[1] for found in named if found]
+    assert len(set(names)) == len(names) and text.isascii() == all(line.isascii() for line in text.splitlines())
+
+
+def test_commands_are_named_by_study_variant_metric_and_what_it_is_of_it():
+    text = macros.render(samples.counted())
+    results = samples.counted()
+    mean = sum(trial.metrics[samples.MAIN] for trial in results.finished("gains 0.2")) / 4
+    assert rf"\newcommand{{\SampleGainsZeroPointTwoTestRelationStrictFOneMean}}{{{mean:.2f}}}%" in text
+    assert r"\newcommand{\SampleGainsZeroPointTwoTestRelationStrictFOneP}{\ensuremath{<0.001}}%" in text
+    assert r"\newcommand{\SampleGainsZeroPointTwoTestRelationStrictFOneVerdict}{better}%" in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex on PATH")
+def test_commands_of_all_studies_compile_and_print_their_numbers(tmp_path: Path):
+    document = [r"\documentclass{article}", r"\begin{document}"]
+    for n, results in enumerate(SAMPLES.values()):
+        text = macros.render(results).replace(r"\newcommand{" + "\\", r"\newcommand{" + f"\\Of{chr(65 + n)}")
+        (tmp_path / f"numbers{n}.tex").write_text(text, encoding="utf-8")
+        document.append(rf"\input{{numbers{n}}}")
+        document += [rf"{found}{{}} " for found in re.findall(r"newcommand\{(\\[A-Za-z]+)\}", text)]
+    (tmp_path / "all.tex").write_text("\n".join([*document, r"\end{document}"]))
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-draftmode", "all.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]

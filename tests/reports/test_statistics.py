@@ -1,4 +1,4 @@
-"""Means, deviations and the paper's choice of a seed."""
+"""Means, deviations, intervals and the paper's choice of a seed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import dataclasses
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import scipy.stats
 
-from reports.statistics import Spread, best_seed, spread, spreads
+from reports.statistics import LEVEL, Spread, best_seed, spread, spreads
 from tests.reports.samples import MAIN, ON_DEV, study, trials
 
 
@@ -30,6 +31,31 @@ def test_scipy_agrees():
     assert (ours.n, ours.mean) == (theirs.nobs, pytest.approx(theirs.mean))
     assert ours.sd is not None and ours.sd**2 == pytest.approx(theirs.variance)
     assert (ours.min, ours.max) == theirs.minmax
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 30])
+def test_the_interval_of_the_mean_is_students_as_scipy_has_it(n):
+    scores = np.random.default_rng(n).normal(43.0, 2.0, n)
+    ours = spread(scores)
+    theirs = scipy.stats.t.interval(LEVEL, n - 1, loc=scores.mean(), scale=scipy.stats.sem(scores))
+    assert (ours.low, ours.high) == pytest.approx(theirs)
+    alone = scipy.stats.ttest_1samp(scores, 0.0).confidence_interval(LEVEL)
+    assert (ours.low, ours.high) == pytest.approx((alone.low, alone.high))
+
+
+def test_three_seeds_are_4_30_standard_errors_wide_and_one_seed_has_no_interval():
+    # t of 2 degrees of freedom at 97.5 % is 4.3027; the standard error is 1 / sqrt(3)
+    found = spread([41.0, 42.0, 43.0])
+    assert (found.low, found.high) == pytest.approx((42 - 4.3027 / 3**0.5, 42 + 4.3027 / 3**0.5), abs=1e-4)
+    assert (spread([42.0]).low, spread([42.0]).high) == (None, None)
+    assert (spread([]).low, spread([]).high) == (None, None)
+
+
+def test_nineteen_of_twenty_intervals_cover_the_mean_that_scores_are_drawn_from():
+    drawn = np.random.default_rng(0).normal(40.0, 3.0, (2000, 5))
+    covered = sum(of.low <= 40.0 <= of.high for of in map(spread, drawn))
+    low, high = scipy.stats.binom.interval(0.999, len(drawn), LEVEL)
+    assert low <= covered <= high
 
 
 def test_the_seed_is_chosen_on_dev_whatever_it_reaches_on_test():
@@ -61,7 +87,10 @@ def test_a_metric_that_a_trial_does_not_tell_is_spread_over_the_others():
 
 
 def test_spreads_are_made_without_pandas_scipy_and_matplotlib():
-    code = "import sys, reports.statistics; print({'pandas', 'scipy', 'matplotlib', 'torch'} & set(sys.modules))"
+    code = (
+        "import sys; from reports.statistics import spread; spread([1.0, 2.0]);"
+        "print({'pandas', 'scipy', 'matplotlib', 'torch'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 

@@ -2,12 +2,13 @@
 
 Two protocols stand side by side. *Mean over seeds* with the sample standard deviation is what a comparison rests on.
 *Best on dev* is the paper's: of all seeds the one with the best score on dev, and its score on test; it is a single
-trial, so it has no spread, and with more seeds it rises on dev by selection alone. This file imports neither pandas nor
-scipy, as the tracker calls it too.
+trial, so it has no spread, and with more seeds it rises on dev by selection alone. This file imports no pandas, and of
+scipy one function where an interval is asked for, as the tracker calls it too.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -15,6 +16,9 @@ from typing import Literal
 import numpy as np
 
 from reports.records import StudyResults, TrialResult
+
+LEVEL = 0.95
+"""Of the intervals of `Spread`."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,29 @@ class Spread:
     """Sample standard deviation: divided by n - 1."""
     min: float | None
     max: float | None
+
+    @property
+    def low(self) -> float | None:
+        """Lower end of the interval of the mean, mean - t(n - 1) * sd / sqrt(n) at `LEVEL`; `None` of fewer than two.
+
+        It covers the mean over all seeds that might have been, on these documents, if scores spread normally. Two
+        intervals that overlap do not show that two variants are alike: `family` compares them.
+        """
+        half = self._half_width()
+        return None if half is None or self.mean is None else self.mean - half
+
+    @property
+    def high(self) -> float | None:
+        """Upper end of the interval of which `low` is the lower one."""
+        half = self._half_width()
+        return None if half is None or self.mean is None else self.mean + half
+
+    def _half_width(self) -> float | None:
+        if self.sd is None:
+            return None
+        from scipy.special import stdtrit  # here, so that the tracker loads it only if it asks for an interval
+
+        return float(stdtrit(self.n - 1, (1 + LEVEL) / 2)) * self.sd / math.sqrt(self.n)
 
 
 def spread(values: Sequence[float]) -> Spread:

@@ -1,0 +1,124 @@
+"""Each variant's difference to its baseline: interval, p, adjusted p, effect sizes and a verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pandas as pd
+
+from reports import significance
+from reports.comparison import full_name, incomplete, metric_title, ordered_variants, origin
+from reports.records import StudyResults
+from reports.statistics.family import Comparison
+from reports.table import Column, Difference, Interval, Plain, Probability, Row, Said, Section, Table
+
+FRAME = (
+    "variant",
+    "label",
+    "baseline",
+    "metric",
+    "difference",
+    "low",
+    "high",
+    "p",
+    "p_adjusted",
+    "least_p_adjusted",
+    "verdict",
+    "why",
+    "d_z",
+    "hedges_g",
+    "superiority",
+    "dominance",
+    "test",
+    "unit",
+    "scope",
+    "n_seeds",
+    "n_documents",
+    "n_comparisons",
+    "correction",
+    "alpha",
+)
+
+
+def frame(results: StudyResults) -> pd.DataFrame:
+    """A row per comparison, with all that `reports.statistics.family.Comparison` tells."""
+    rows = []
+    for variant, metric, one in _ordered(results):
+        told = {field.name: getattr(one, field.name) for field in dataclasses.fields(one) if field.name not in _APART}
+        effects = {} if one.effects is None else dataclasses.asdict(one.effects)
+        label = results.variant(variant).label
+        baseline = significance.baseline_of(results, variant)
+        rows.append(
+            {"variant": variant, "label": label, "baseline": baseline, "metric": metric, "n_seeds": one.n_seeds}
+            | told
+            | effects
+        )
+    return pd.DataFrame(rows, columns=list(FRAME))
+
+
+_APART = ("seeds", "effects")
+
+
+def table(results: StudyResults) -> Table | None:
+    """`None` where nothing is compared."""
+    compared = _ordered(results)
+    if not compared:
+        return None
+    several = len({metric for _, metric, _ in compared}) > 1
+    with_dominance = any(one.dominance is not None for _, _, one in compared)
+    level = f"{100 * (1 - results.report.statistics.alpha):g} %"
+    columns = (
+        Column("Δ"),
+        Column(f"{level} interval"),
+        Column("p"),
+        Column("adjusted p"),
+        Column("g"),
+        Column("A"),
+        *([Column("ε", better="neither")] if with_dominance else []),
+        Column("Verdict", words=True),
+    )
+    rows = []
+    for variant, metric, one in compared:
+        name = full_name(results, results.variant(variant))
+        effects = one.effects
+        cells = (
+            Difference(one.difference, starred=one.verdict in ("better", "worse")),
+            Interval(one.low, one.high),
+            Probability(one.p),
+            Probability(one.p_adjusted),
+            Plain(None if effects is None else effects.hedges_g, sign=True),
+            Plain(None if effects is None else effects.superiority),
+            *([Plain(one.dominance)] if with_dominance else []),
+            Said(one.verdict.replace("alpha", "α")),
+        )
+        rows.append(Row(f"{name}, {metric_title(results.report, metric)}" if several else name, cells))
+    metric = compared[0][1]
+    what = "" if several else f" of {metric_title(results.report, metric)}"
+    return Table(
+        label=f"tab:{results.study}-differences",
+        caption=f"Differences{what} to {significance.baseline_title(results)}: {results.question}",
+        warnings=results.warnings,
+        explanations=(
+            f"Δ: variant minus baseline over the seeds that both have, with its {level} interval, each for itself. "
+            f"p: {significance.how(results)}. *: adjusted p is at most α. g: Hedges' g of the paired differences over "
+            "seeds. A: probability that a run of the variant is better than one of the baseline, 0.5 where neither is.",
+            *(
+                ["ε: almost stochastic order; below 0.5 the variant is the better one, the less the surer."]
+                if with_dominance
+                else []
+            ),
+            "“No difference shown” does not say that there is none: the interval says how large it may be.",
+        ),
+        stub="Variant",
+        columns=columns,
+        sections=(Section(None, tuple(rows)),),
+        notes=(*significance.notes(results), *incomplete(results)),
+        origin=origin(results),
+    )
+
+
+def _ordered(results: StudyResults) -> list[tuple[str, str, Comparison]]:
+    """Variant, metric and comparison, in the order of the report."""
+    order = {variant.name: n for n, variant in enumerate(ordered_variants(results))}
+    found = [(variant, metric, one) for (variant, metric), one in results.comparisons.items()]
+    return sorted(found, key=lambda one: order[one[0]])
