@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import gzip
 import hashlib
 import os
 import shutil
@@ -145,5 +144,5 @@ def origin_of(results: StudyResults | SearchResults, record: bytes) -> str:
     """What a figure says of where its numbers are from: the study and the digest of its record, counts included."""
     digest = hashlib.sha256(record)
     if isinstance(results, StudyResults) and results.counts is not None:
-        digest.update(gzip.decompress(counts.render(results.counts)))
+        digest.update(results.counts.written)
     return f"orchestrate: {results.study}, budget {results.budget}, record sha256:{digest.hexdigest()}"

@@ -92,8 +92,8 @@ def _mark(comparison: Comparison) -> dict[str, Any]:
 
 
 def _limits(compared: Iterable[Comparison]) -> tuple[float, float]:
-    """Ends of what is drawn, with 0 between them. The intervals of two seeds can be a hundred times as wide as what they are
-    about; such a bar ends in an arrow."""
+    """Ends of what is drawn, with 0 between them. An interval over two seeds can be a hundred times as wide as what it
+    is about; its bar ends in an arrow."""
     of = [comparison for comparison in compared if comparison.difference is not None]
     differences = [comparison.difference or 0.0 for comparison in of]
     ends = [(one.low, one.high) for one in of if one.low is not None and one.high is not None]
