@@ -49,9 +49,11 @@ class DocredSettings(Settings):
     """DocRED with its original labels."""
 
     name: Literal["docred"] = "docred"
-    protocol: Literal["joint", "annotated", "sample"] = "joint"
-    """`joint`: JEREX's split, as in the paper. `annotated`: DocRED's own (test without relation labels). `sample`: 200
-    training documents, split 140/30/30, for trying things out; no published number is comparable."""
+    protocol: Literal["joint", "annotated", "distant", "sample"] = "joint"
+    """`joint`: JEREX's split, as in the paper. `annotated`: DocRED's own (test without relation labels). `distant`: the
+    101,873 documents that were labelled by distant supervision train, as the paper's pre-training; dev and test are
+    those of `joint`. `sample`: 200 training documents, split 140/30/30, for trying things out; no published number is
+    comparable."""
     limit: Limit = Limit()
 
 
@@ -188,6 +190,12 @@ class InverseReadSettings(Settings):
     training the gold ones); the mention classifier then sees span vectors before the read."""
 
 
+Combination = Literal["mean", "projection"]
+"""How an input x is extended by the vectors r that it reads. `mean`: the element-wise mean of x and every r, as the
+paper extends by its read; r has the encoder's width. `projection`: a linear layer on [x ; r ; …] that starts near the
+identity on x, so that little changes when reading sets in."""
+
+
 class SlotwiseReadSettings(Settings):
     """TriMF's "normal" read (arXiv 2101.10213, eq. 1, 2): an input attends to the slots and takes up their mean."""
 
@@ -196,13 +204,59 @@ class SlotwiseReadSettings(Settings):
     memories: Memories = ("entity", "relation")
     similarity: SimilaritySettings = BilinearSettings()
     gradient: bool = True
+    combined_by: Combination = "projection"
 
 
-ReadSettings = Annotated[InverseReadSettings | SlotwiseReadSettings, Field(discriminator="kind")]
+class KeyValueReadSettings(Settings):
+    """An external memory of learned keys and values (arXiv 1606.03126), read in hops (arXiv 1503.08895, section 2.2).
+
+    An input attends to the keys and takes up the values. No classifier compares with them, so they are not tied to
+    categories, and only reading writes them: nothing does during the memory warm-up.
+    """
+
+    kind: Literal["key_value"] = "key_value"
+    sites: Sites = ("tokens", "mentions")
+    similarity: SimilaritySettings = BilinearSettings()
+    """Of inputs and keys."""
+    slots: PositiveInt = 64
+    """Pairs of a key and a value; some tens to thousands."""
+    key_size: PositiveInt | None = None
+    """Width of a key; `None` is the encoder's. Values have the encoder's width."""
+    hops: PositiveInt = 2
+    """Times that the memory is read, each time with what was read before added to the query. The sources use 1 to 3;
+    with 2, an input takes up two vectors, as it does of the entity and the relation memory."""
+    combined_by: Combination = "mean"
+
+
+class RecurrentReadSettings(Settings):
+    """A memory that each document writes as it is read, segment by segment (arXiv 1612.03969), and that is then read.
+
+    Its weights, too, are trained by reading alone.
+    """
+
+    kind: Literal["recurrent"] = "recurrent"
+    sites: Sites = ("tokens", "mentions")
+    similarity: SimilaritySettings = BilinearSettings()
+    """Of inputs and the state of a slot."""
+    slots: PositiveInt = 20
+    """Cells of the state; the source has 20 for stories of some tens of sentences."""
+    slot_size: PositiveInt | None = None
+    """Width of a slot; `None` is the encoder's."""
+    segment: PositiveInt = 32
+    """Sub-words that are read at once: shorter segments are more steps, one after another. About a sentence."""
+    hops: PositiveInt = 2
+    """As of `key_value`; the source reads once."""
+    combined_by: Combination = "mean"
+
+
+ReadSettings = Annotated[
+    InverseReadSettings | SlotwiseReadSettings | KeyValueReadSettings | RecurrentReadSettings,
+    Field(discriminator="kind"),
+]
 
 
 class MemorySettings(Settings):
-    """The entity and the relation memory, one slot a type, and how they are read."""
+    """The entity and the relation memory, one slot a type, and what is read: these, or a memory beside them."""
 
     slot_size: SlotSizes = SlotSizes()
     read: ReadSettings | None = InverseReadSettings()
@@ -312,20 +366,37 @@ class JerexSettings(Settings):
     memory: MemorySettings = MemorySettings()
 
     @model_validator(mode="after")
-    def _slots_fit_similarities(self) -> JerexSettings:
-        """Dot and cosine compare vectors of one width, so a slot size of its own is refused before anything starts."""
+    def _slots_fit_what_uses_them(self) -> JerexSettings:
+        """A slot size of its own is refused where widths must be equal, before anything starts."""
+        read = self.memory.read
+        # a size by its path and in words, and who compares vectors of that size with those of the encoder
+        compared: list[tuple[str, str, int | None, str, SimilaritySettings | LinearSettings]] = []
         for memory, classifier in (("entity", self.entity.classifier), ("relation", self.relation.classifier)):
-            slot_size = getattr(self.memory.slot_size, memory)
-            if slot_size is None:
-                continue
-            users = [(f"{memory}.classifier", classifier)]
-            if self.memory.read is not None and memory in self.memory.read.memories:
-                users.append(("memory.read.similarity", self.memory.read.similarity))
-            for place, similarity in users:
-                if isinstance(similarity, DotSettings | CosineSettings):
+            of_memory = (f"memory.slot_size.{memory}", "slot size", getattr(self.memory.slot_size, memory))
+            compared.append((*of_memory, f"{memory}.classifier", classifier))
+            if isinstance(read, InverseReadSettings | SlotwiseReadSettings) and memory in read.memories:
+                compared.append((*of_memory, "memory.read.similarity", read.similarity))
+        if isinstance(read, KeyValueReadSettings):
+            compared.append(
+                ("memory.read.key_size", "key size", read.key_size, "memory.read.similarity", read.similarity)
+            )
+        if isinstance(read, RecurrentReadSettings):
+            compared.append(
+                ("memory.read.slot_size", "slot size", read.slot_size, "memory.read.similarity", read.similarity)
+            )
+        for path, words, size, place, similarity in compared:
+            if size is not None and isinstance(similarity, DotSettings | CosineSettings):
+                raise ValueError(
+                    f"{path} is {size}, but {place} is {similarity.kind}, which compares vectors of the encoder's "
+                    f"width; leave the {words} out or use bilinear"
+                )
+        if isinstance(read, SlotwiseReadSettings) and read.combined_by == "mean":
+            for memory in read.memories:
+                size = getattr(self.memory.slot_size, memory)
+                if size is not None:
                     raise ValueError(
-                        f"memory.slot_size.{memory} is {slot_size}, but {place} is {similarity.kind}, which compares "
-                        f"vectors of the encoder's width; leave the slot size out or use bilinear"
+                        f"memory.slot_size.{memory} is {size}, but memory.read.combined_by is mean, which adds slots "
+                        f"to vectors of the encoder's width; leave the slot size out or use projection"
                     )
         return self
 
@@ -371,8 +442,10 @@ OptimiserSettings = Annotated[AdamWSettings | UncorrectedAdamWSettings, Field(di
 
 
 class SelectionSettings(Settings):
-    """Which epoch of a trial is kept: the first with the best score."""
+    """Which epoch of a trial is kept: the first with the best score, or the last."""
 
+    epoch: Literal["best", "last"] = "best"
+    """`last`: no score selects. Of a study only its first phases are kept so."""
     metric: Literal["mention_f1", "coreference_f1", "entity_f1", "relation_f1", "relation_strict_f1"] = (
         "relation_strict_f1"
     )
@@ -385,9 +458,12 @@ class SelectionSettings(Settings):
         """The metric with its split: `dev/relation_strict_f1`."""
         return f"{self.on}/{self.metric}"
 
+    def __str__(self) -> str:
+        return "being the last" if self.epoch == "last" else self.score
 
-class TrainingSettings(Settings):
-    """The paper's training: 20 epochs, batches of 2, AdamW with a linear schedule, the best epoch on dev."""
+
+class PhaseSettings(Settings):
+    """How a network is trained, whatever epoch of it is kept: batches of 2, AdamW with a linear schedule."""
 
     epochs: PositiveInt = 20
     batch_size: PositiveInt = 2
@@ -403,7 +479,29 @@ class TrainingSettings(Settings):
     loss_weights: LossWeights = LossWeights()
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16: autocast; weights and optimiser stay float32."""
+
+
+class TrainingSettings(PhaseSettings):
+    """The paper's training: 20 epochs, batches of 2, AdamW with a linear schedule, the best epoch on dev."""
+
     select: SelectionSettings = SelectionSettings()
+
+
+class PretrainingSettings(PhaseSettings):
+    """A first phase: the same model is trained on another corpus before, and training starts from its weights.
+
+    Nothing is read meanwhile, and the weights of the last epoch are taken, so no score selects. Nothing is taken over
+    from `training`: a difference there leaves the first phase, which is computed once for all trials that share it, as
+    it is.
+
+    Source: arXiv 2307.11762, section 5, which gives the corpus (DocRED's distant set) and no number; one epoch is that
+    of the released configuration, all else that of the paper's training.
+    """
+
+    data: DataSettings
+    seed: Annotated[int, Field(ge=0)] = 1
+    """Of the first phase; one for all seeds of the study, as it is done once."""
+    epochs: PositiveInt = 1
 
 
 class ExperimentSettings(Settings):
@@ -412,3 +510,22 @@ class ExperimentSettings(Settings):
     data: DataSettings = BuiltinSettings()
     model: JerexSettings = JerexSettings()
     training: TrainingSettings = TrainingSettings()
+    pretraining: PretrainingSettings | None = None
+    """`null`: training starts from the pretrained encoder, and all else at random."""
+
+    @property
+    def first_phase(self) -> ExperimentSettings | None:
+        """The experiment that comes before this one, if one does; its seed is `pretraining.seed`.
+
+        Of this one's settings it has those that decide its weights and its scores, so that trials that differ in others
+        (the read and its warm-up, the training to come) share it.
+        """
+        if self.pretraining is None:
+            return None
+        memory = self.model.memory.model_copy(update={"read": None, "warmup_proportion": 1.0})
+        how = {name: getattr(self.pretraining, name) for name in PhaseSettings.model_fields}
+        return ExperimentSettings(
+            data=self.pretraining.data,
+            model=self.model.model_copy(update={"memory": memory}),
+            training=TrainingSettings(**how, select=SelectionSettings(epoch="last")),
+        )

@@ -29,9 +29,12 @@ from model.classifiers import build_classifier
 from model.coreference import CoreferenceClassifier
 from model.decoding.clustering import clusters
 from model.entities import EntityRepresentation
-from model.memory.read import Extended, InverseRead, SlotwiseRead, build_read
+from model.memory.extended import ContentRead, Extended
+from model.memory.key_value import KeyValueMemory
+from model.memory.read import InverseRead, build_read
+from model.memory.recurrent import RecurrentMemory
 from model.memory.similarity import Bilinear
-from model.memory.slots import build_memories
+from model.memory.slots import build_external_memory, build_memories
 from model.mentions import MentionClassifier
 from model.ragged import BlockLinear, RangeMaximum
 from model.relations.global_pairs import GlobalPairs
@@ -122,6 +125,7 @@ class Jerex(nn.Module):
         self.memories = build_memories(settings, width, n_entity_types, n_relation_types)
         memories = _as_mapping(self.memories)
         read = settings.memory.read
+        self.external_memory = build_external_memory(read, width)
         self.read = nn.ModuleDict({site: build_read(read, width, memories) for site in read.sites} if read else {})
         self.mention = MentionClassifier(settings.mention, width, d, settings.dropout)
         self.coreference = CoreferenceClassifier(settings.coreference, width, d, settings.dropout)
@@ -144,14 +148,17 @@ class Jerex(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear | BlockLinear):
                 nn.init.normal_(module.weight, std=INITIAL_DEVIATION)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
             elif isinstance(module, nn.Embedding | Bilinear):
                 nn.init.normal_(module.weight, std=INITIAL_DEVIATION)
         for memory in self.memories.values():
             nn.init.normal_(memory, std=INITIAL_DEVIATION)
         for module in self.modules():
-            if isinstance(module, SlotwiseRead):
+            if isinstance(module, ContentRead):
                 module.start_near_identity()
+            elif isinstance(module, KeyValueMemory | RecurrentMemory):
+                module.draw()
 
     # ------------------------------------------------------------------------------------------------- shared parts
 
@@ -160,13 +167,22 @@ class Jerex(nn.Module):
         read = self.settings.memory.read
         return isinstance(read, InverseReadSettings) and read.normalisation == "kept"
 
-    def _extend(self, site: str, x: Tensor, document: Tensor, n_documents: int) -> Extended:
+    def _memories(self, x_TD: Tensor, tokens: Tokens) -> Mapping[str, Tensor]:
+        """The memories of the categories, and one beside them as far as it is read; documents may write that one."""
+        memories = _as_mapping(self.memories)
+        if not self.reading or self.external_memory is None:
+            return memories
+        return {**memories, **self.external_memory(x_TD, [len(ids) for ids in tokens.ids])}
+
+    def _extend(
+        self, site: str, x: Tensor, document: Tensor, n_documents: int, memories: Mapping[str, Tensor]
+    ) -> Extended:
         """Read the memories at a site; unchanged where nothing is read."""
         if not self.reading or site not in self.read:
             return Extended(x, {})
         reader = self.read[site]
-        assert isinstance(reader, InverseRead | SlotwiseRead)
-        return reader(x, document, n_documents, _as_mapping(self.memories))
+        assert isinstance(reader, InverseRead | ContentRead)
+        return reader(x, document, n_documents, memories)
 
     def _pair_representation(
         self,
@@ -191,9 +207,9 @@ class Jerex(nn.Module):
 
     def forward(self, x_TD: Tensor, batch: Batch) -> Scores:
         """Scores of gold and drawn candidates. x_TD: the encoder's output for the sub-words of all documents."""
-        memories = _as_mapping(self.memories)
+        memories = self._memories(x_TD, batch.tokens)
         n = batch.tokens.n_documents
-        tokens = self._extend("tokens", x_TD, batch.tokens.document_T, n)
+        tokens = self._extend("tokens", x_TD, batch.tokens.document_T, n, memories)
         contexts = batch.pair_mentions.longest if batch.pair_mentions is not None else 1
         maximum = RangeMaximum(tokens.x_ND, max(batch.spans.longest, contexts))
         pooled_SD = maximum(batch.spans.start_S, batch.spans.end_S)
@@ -201,10 +217,10 @@ class Jerex(nn.Module):
         if self._reads_kept_only:
             mention_S = self.mention(pooled_SD, batch.spans.size_S)
             document_M = batch.spans.document_S.index_select(0, batch.gold_M)
-            spans = self._extend("mentions", pooled_SD.index_select(0, batch.gold_M), document_M, n)
+            spans = self._extend("mentions", pooled_SD.index_select(0, batch.gold_M), document_M, n, memories)
             mention_MD = spans.x_ND
         else:
-            spans = self._extend("mentions", pooled_SD, batch.spans.document_S, n)
+            spans = self._extend("mentions", pooled_SD, batch.spans.document_S, n, memories)
             mention_S = self.mention(spans.x_ND, batch.spans.size_S)
             mention_MD = spans.x_ND.index_select(0, batch.gold_M)
         entity_ND = self.entity_representation(mention_MD, batch.entities)
@@ -241,7 +257,8 @@ class Jerex(nn.Module):
         n = tokens.n_documents
         n_candidates = [len(c.words_C2) for c in candidates]
 
-        trace.tokens = self._extend("tokens", x_TD, tokens.document_T.to(device), n)
+        memories = self._memories(x_TD, tokens)
+        trace.tokens = self._extend("tokens", x_TD, tokens.document_T.to(device), n, memories)
         spans = batches.to(
             batches.spans([c.words_C2 for c in candidates], [c.subwords_C2 for c in candidates], tokens.offset_B),
             device,
@@ -253,7 +270,7 @@ class Jerex(nn.Module):
         if self._reads_kept_only:
             span_SD = pooled_SD
         else:
-            trace.spans = self._extend("mentions", pooled_SD, spans.document_S, n)
+            trace.spans = self._extend("mentions", pooled_SD, spans.document_S, n, memories)
             span_SD = trace.spans.x_ND
         mention = _split(self.mention(span_SD, spans.size_S), n_candidates)
         kept = [np.flatnonzero(expit(logit) >= self.settings.mention.threshold) for logit in mention]
@@ -262,7 +279,7 @@ class Jerex(nn.Module):
         mention_MD = span_SD.index_select(0, kept_S)
         trace.kept_pooled = pooled_SD.index_select(0, kept_S)
         if self._reads_kept_only:
-            trace.spans = self._extend("mentions", mention_MD, spans.document_S[kept_S], n)
+            trace.spans = self._extend("mentions", mention_MD, spans.document_S[kept_S], n, memories)
             mention_MD = trace.spans.x_ND
         trace.kept_extended = mention_MD
 

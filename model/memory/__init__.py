@@ -1,1 +1,1 @@
-"""Memory: slots, similarities between inputs and slots, reading, and when reading starts."""
+"""Memory: slots of categories and beside them, similarities of inputs and slots, reading, and when reading starts."""

@@ -1,7 +1,9 @@
-"""Reading the memories: two directions, one similarity.
+"""Reading the memories of the categories: two directions, one similarity.
 
     inverse read     a category looks up the inputs that resemble it      weights sum to 1 over the inputs
     slot-wise read   an input looks up the categories that it resembles   weights sum to 1 over the categories
+
+Memories beside them are read as in `key_value`.
 
 Shape letters: N inputs (sub-words or spans of all documents), D input width, K categories, M slot size.
 """
@@ -9,28 +11,26 @@ Shape letters: N inputs (sub-words or spans of all documents), D input width, K 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from model.memory.extended import ContentRead, Extended
+from model.memory.key_value import KeyValueRead
 from model.memory.similarity import build_similarity
 from model.ragged import segment_size, segment_softmax
-from model.settings import InverseReadSettings, ReadSettings, SlotwiseReadSettings
+from model.settings import (
+    InverseReadSettings,
+    KeyValueReadSettings,
+    ReadSettings,
+    RecurrentReadSettings,
+    SlotwiseReadSettings,
+)
 
 
-@dataclass(frozen=True)
-class Extended:
-    """The inputs after a read, and what each memory paid attention to.
-
-    `attention_NK`: per memory, the weights of inputs and categories; empty where nothing was read.
-    """
-
-    x_ND: Tensor
-    attention_NK: Mapping[str, Tensor]
-
-
-def _similarities(settings: ReadSettings, d_input: int, memories: Mapping[str, Tensor]) -> nn.ModuleDict:
+def _similarities(
+    settings: InverseReadSettings | SlotwiseReadSettings, d_input: int, memories: Mapping[str, Tensor]
+) -> nn.ModuleDict:
     """One similarity a memory, each with weights of its own."""
     return nn.ModuleDict(
         {
@@ -76,45 +76,41 @@ class InverseRead(nn.Module):
         return Extended(x_ND * factor_N[:, None].to(x_ND.dtype), attention_NK)
 
 
-class SlotwiseRead(nn.Module):
+class SlotwiseRead(ContentRead):
     """Add to each input what it finds in the categories that it resembles.
 
         A[x, k] = softmax over k of  S(x, m_k)
         r[x]    = sum_k A[x, k] m_k
-        y       = U [x ; r of every memory that is read]
+        y       = x combined with the r of every memory that is read
 
-    U starts as the identity on x plus small weights, so that reading changes little when it sets in.
-
-    Source: TriMF (arXiv 2101.10213), section 3.2, Eq. (1), Eq. (2), its "normal read"; the projection of the
-    concatenation is that of the released code of MRE, which no published configuration uses.
+    Source: TriMF (arXiv 2101.10213), section 3.2, Eq. (1), Eq. (2), its "normal read".
     """
 
     def __init__(self, settings: SlotwiseReadSettings, d_input: int, memories: Mapping[str, Tensor]) -> None:
-        super().__init__()
+        widths = [memories[memory].shape[1] for memory in settings.memories]
+        super().__init__(_similarities(settings, d_input, memories), settings.combined_by, d_input, widths)
         self.settings = settings
-        self.similarity = _similarities(settings, d_input, memories)
-        self.projection = nn.Linear(d_input + sum(memories[memory].shape[1] for memory in settings.memories), d_input)
-
-    def start_near_identity(self) -> None:
-        """Called after the weights are drawn."""
-        d_input = self.projection.out_features
-        with torch.no_grad():
-            self.projection.weight[:, :d_input] = torch.eye(d_input)
 
     def forward(self, x_ND: Tensor, document_N: Tensor, n_documents: int, memories: Mapping[str, Tensor]) -> Extended:
+        assert isinstance(self.similarity, nn.ModuleDict)
         attention_NK = {}
-        parts = [x_ND]
+        read = []
         for memory, similarity in self.similarity.items():
             memory_KM = memories[memory] if self.settings.gradient else memories[memory].detach()
             attention_NK[memory] = similarity(x_ND, memory_KM).float().softmax(dim=1)
-            parts.append(attention_NK[memory].to(x_ND.dtype) @ memory_KM.to(x_ND.dtype))
-        return Extended(self.projection(torch.cat(parts, dim=1)), attention_NK)
+            read.append(attention_NK[memory].to(x_ND.dtype) @ memory_KM.to(x_ND.dtype))
+        return Extended(self.combine(x_ND, read), attention_NK)
 
 
-def build_read(settings: ReadSettings, d_input: int, memories: Mapping[str, Tensor]) -> InverseRead | SlotwiseRead:
-    """A read of the memories at one site."""
+Read = InverseRead | SlotwiseRead | KeyValueRead
+
+
+def build_read(settings: ReadSettings, d_input: int, memories: Mapping[str, Tensor]) -> Read:
+    """A read at one site. `memories`: those of the categories, for their slot sizes."""
     match settings:
         case InverseReadSettings():
             return InverseRead(settings, d_input, memories)
         case SlotwiseReadSettings():
             return SlotwiseRead(settings, d_input, memories)
+        case KeyValueReadSettings(key_size=size) | RecurrentReadSettings(slot_size=size):
+            return KeyValueRead(settings, d_input, size or d_input)

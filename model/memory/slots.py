@@ -1,7 +1,8 @@
-"""The memories: a matrix for entity types and one for relation types, one slot (row) a type.
+"""The memories: a matrix for entity types and one for relation types, one slot (row) a type; or one beside them.
 
 They are parameters. "Writing" is nothing but the step of the optimiser on the loss of the classifier that compares
-with them (paper, section 3.2), and of all losses where they are read with gradient.
+with them (paper, section 3.2), and of all losses where they are read with gradient. A memory beside them is read in
+place of them; the classifiers then compare with theirs as before.
 """
 
 from __future__ import annotations
@@ -9,12 +10,24 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from model.settings import JerexSettings, LinearSettings, MemoryTypeVectors
+from model.memory.key_value import KeyValueMemory
+from model.memory.recurrent import RecurrentMemory
+from model.settings import (
+    InverseReadSettings,
+    JerexSettings,
+    KeyValueReadSettings,
+    LinearSettings,
+    MemoryTypeVectors,
+    ReadSettings,
+    RecurrentReadSettings,
+    SlotwiseReadSettings,
+)
 
 
 def memories_in_use(settings: JerexSettings) -> set[str]:
     """The memories that something reads, compares with or takes type vectors from; JEREX has none."""
-    used: set[str] = set(settings.memory.read.memories) if settings.memory.read is not None else set()
+    read = settings.memory.read
+    used: set[str] = set(read.memories) if isinstance(read, InverseReadSettings | SlotwiseReadSettings) else set()
     if not isinstance(settings.entity.classifier, LinearSettings):
         used.add("entity")
     if not isinstance(settings.relation.classifier, LinearSettings):
@@ -34,3 +47,13 @@ def build_memories(settings: JerexSettings, width: int, n_entity_types: int, n_r
             for memory in sorted(memories_in_use(settings))
         }
     )
+
+
+def build_external_memory(settings: ReadSettings | None, width: int) -> KeyValueMemory | RecurrentMemory | None:
+    """The memory that the sites read in place of those of the categories; None where they read these, or nothing."""
+    match settings:
+        case KeyValueReadSettings():
+            return KeyValueMemory(settings, width)
+        case RecurrentReadSettings():
+            return RecurrentMemory(settings, width)
+    return None

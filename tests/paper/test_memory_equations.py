@@ -8,8 +8,10 @@ from typing import get_args
 import pytest
 import torch
 
+from model.batch import owner
 from model.memory.read import InverseRead, SlotwiseRead, build_read
 from model.memory.similarity import Bilinear, Cosine, Dot, build_similarity
+from model.memory.slots import build_external_memory
 from model.memory.warmup import first_reading_step
 from model.settings import (
     BilinearSettings,
@@ -120,13 +122,18 @@ def test_a_similarity_without_weights_refuses_two_widths(settings):
 def test_every_read_keeps_the_shape_and_reads_documents_apart(settings, similarity):
     memories = {"entity": torch.randn(3, 4), "relation": torch.randn(5, 4)}
     read = build_read(settings(similarity=similarity()), 4, memories)
-    for parameter in read.parameters():
+    external = build_external_memory(settings(similarity=similarity()), 4)
+    for parameter in (*read.parameters(), *(external.parameters() if external else ())):
         torch.nn.init.normal_(parameter)
-    x, document = torch.randn(7, 4), torch.tensor([0, 0, 0, 1, 1, 1, 1])
-    together = read(x, document, 2, memories).x_ND
-    apart = [read(part, torch.zeros(len(part), dtype=torch.long), 1, memories).x_ND for part in (x[:3], x[3:])]
+
+    def extend(x, lengths):
+        read_too = external(x, lengths) if external else {}
+        return read(x, owner(lengths), len(lengths), {**memories, **read_too}).x_ND
+
+    x = torch.randn(7, 4)
+    together = extend(x, [3, 4])
     assert together.shape == x.shape
-    torch.testing.assert_close(together, torch.cat(apart))
+    torch.testing.assert_close(together, torch.cat([extend(x[:3], [3]), extend(x[3:], [4])]))
 
 
 @pytest.mark.parametrize(("proportion", "step"), [(0.0, 0), (0.4, 40), (0.5, 50), (1.0, 100)])
