@@ -11,6 +11,8 @@ checkpoint/   the selected network of a trial
     all-finished   kept of every finished trial
     none           kept of none
     A trial that goes on from `last/` needs its checkpoint too, as its best epoch may be over: they stay together.
+    That of a first phase stays, whatever is to be kept, as long as a trial that starts from it has not ended; it is
+    then in no report, and if a trial needs it again, the first phase is computed again.
 last/         what a trial goes on from: weights and state of the optimiser. Kept of trials that can go on (running,
               failed, interrupted) unless `interrupted` gives these up; they then begin again. Left over in all others.
 temporary     what a killed process was writing when it died. While a driver is at work, only what is a day old; so are
@@ -38,18 +40,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from orchestrator import first_phases
 from orchestrator.errors import refused
 from orchestrator.provenance import PATCHES
 from orchestrator.report import reports_in
 from orchestrator.schema import FULL
-from orchestrator.store import Home, TrialRecord
+from orchestrator.store import CHECKPOINT, Home, TrialRecord
 from reports.records import StudyResults, TrialResult
 from reports.search import SearchResults
 
 Keep = Literal["best", "all-finished", "none"]
 What = Literal["checkpoint", "last", "temporary"]
 
-CHECKPOINT, LAST = "checkpoint", "last"
+LAST = "last"
 OLD_CHECKPOINT, OLD_LAST = f".{CHECKPOINT}.old", f".{LAST}.old"
 GOES_ON = ("running", "interrupted", "failed")
 """States of a trial that the next `orchestrate run` takes up where it stopped."""
@@ -137,6 +140,7 @@ def plan_cleaning(home: Home, keep: Keep = "best", interrupted: bool = False) ->
 def _plan(home: Home, keep: Keep, interrupted: bool, in_use: bool) -> Cleaning:
     records = home.records()
     needed, other = _wanted_by_reports(home, records) if keep == "best" else ({}, {})
+    started_from = _started_from(home, records)
     clear: list[Item] = []
     kept: list[Item] = []
     for record in records.values():
@@ -156,6 +160,9 @@ def _plan(home: Home, keep: Keep, interrupted: bool, in_use: bool) -> Cleaning:
         if record.status != "finished":
             why = "ended before its last epoch" if record.status == "pruned" else "begins again"
             clear += [replace(item, why=f"the trial is {record.status} and {why}") for item in checkpoint]
+        elif record.key in started_from:
+            n = _many(started_from[record.key], "trial")
+            kept += [replace(item, why=f"{n} that did not end yet start from it") for item in checkpoint]
         elif keep == "all-finished":
             kept += [replace(item, why="the trial has finished") for item in checkpoint]
         elif keep == "none":
@@ -163,7 +170,9 @@ def _plan(home: Home, keep: Keep, interrupted: bool, in_use: bool) -> Cleaning:
         elif record.key in needed:
             kept += [replace(item, why=needed[record.key]) for item in checkpoint]
         else:
-            clear += [replace(item, why=other.get(record.key, "in no report")) for item in checkpoint]
+            is_first = "phase" in record.provenance
+            why = other.get(record.key, "all that starts from it has ended" if is_first else "in no report")
+            clear += [replace(item, why=why) for item in checkpoint]
     clear += _temporary_of_home(home, in_use)
     kept = [replace(item, bytes=sum(blocks.values())) for item, blocks in _blocks_by_item(kept)]
     return Cleaning(home, keep, interrupted, _counted(home, clear, kept), tuple(kept), in_use)
@@ -236,6 +245,16 @@ def _wanted_by_reports(home: Home, records: Mapping[str, TrialRecord]) -> tuple[
     return needed, other
 
 
+def _started_from(home: Home, records: Mapping[str, TrialRecord]) -> dict[str, int]:
+    """Key of a first phase → how many trials that start from it have not ended."""
+    wanted = first_phases.wanted(home)
+    for record in records.values():
+        if record.needs is not None:
+            wanted.setdefault(record.needs, set()).add(record.key)
+    ended = {key for key, record in records.items() if record.status in ("finished", "pruned")}
+    return {key: len(of - ended) for key, of in wanted.items() if of - ended}
+
+
 def _has_checkpoint(home: Home, records: Mapping[str, TrialRecord], key: str) -> bool:
     record = records.get(key)
     return record is not None and record.status == "finished" and bool(_Trial(home.trial(key), record).checkpoint)
@@ -262,6 +281,7 @@ _WRITTEN_DURABLY = r"\..+\.(json|jsonl|patch)\.[a-z0-9_]{8}"
 
 def _temporary_of_home(home: Home, in_use: bool) -> list[Item]:
     ours = [*_matching(home.root, r"\.tune-.*"), *_matching(home.root / PATCHES, _WRITTEN_DURABLY)]
+    ours += sorted([*home.root.glob(f"*/.{first_phases.FILE}.*"), *home.root.glob(f"*/*/.{first_phases.FILE}.*")])
     folders = sorted([*home.root.glob("*/report"), *home.root.glob("*/*/report")])
     reports = [path for folder in folders for path in _matching(folder, r"\.report-.*") if _is_stale(path)]
     paths = [*(path for path in ours if not in_use or _is_stale(path)), *reports]

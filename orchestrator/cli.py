@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -191,7 +190,7 @@ def plan_command(
     planned = plan(loaded, options["budget"], place, options["data"])
     resources = planned.resources
     slots = cost.slots(resources, Machine.here(cpus, gpus if gpus is not None or resources.most_gpus else 0), jobs)
-    to_run = (*planned.missing, *planned.to_come)
+    to_run = planned.to_run
     expected = cost.estimate(planned, to_run, place, slots)
     states = Counter(trial.state for trial in planned.trials)
     if as_json:
@@ -205,6 +204,7 @@ def plan_command(
                 "baseline": planned.expansion.baseline,
                 "notes": planned.expansion.notes,
                 "trials": [{**trial_json(trial, run_ids), "state": trial.state} for trial in planned.trials],
+                "first_phases": [{**trial_json(t, run_ids), "state": t.state} for t in planned.first_phases],
                 "counts": dict(states),
                 **search_json(planned),
                 "cost": cost_json(expected),
@@ -286,7 +286,7 @@ def retry(
     if not keys and not failed:
         raise refused("nothing was named to be run again: say --failed, or the keys of trials")
     planned = _plan(study, budget, home, data)
-    unfinished = [trial for trial in planned.unfinished if trial.record is not None]
+    unfinished = [t for t in (*planned.open_first_phases, *planned.unfinished) if t.record is not None]
     if failed:
         chosen = {trial.key for trial in unfinished if trial.state == "failed"}
     else:
@@ -315,11 +315,13 @@ def status(
     if as_json:
         run_ids = read_run_ids(place.index)
         trials = [trial_json(trial, run_ids, shown) for trial in planned.trials]
-        told = {"study": planned.study.study, "budget": budget, "trials": trials, "counts": dict(states)}
+        first = [{**trial_json(t, run_ids, shown), "state": shown(t.state)} for t in planned.first_phases]
+        told = {"study": planned.study.study, "budget": budget, "trials": trials, "first_phases": first}
+        told["counts"] = dict(states)
         print_json({**told, **search_json(planned)})
         return
     print_trials(planned, shown)
-    print(counts_line(planned, states))
+    print(counts_line(planned, states, shown))
 
 
 @app.command()
@@ -354,6 +356,9 @@ def report(
     force: Annotated[
         bool, typer.Option("--force", help="Let trials of other data or code stand in for those that are missing.")
     ] = False,
+    without_texts: Annotated[
+        bool, typer.Option("--without-texts", help="No texts of documents, for a folder that is to be published.")
+    ] = False,
     check_only: Annotated[
         bool, typer.Option("--check", help="Does every file of these folders follow from the record in it?")
     ] = False,
@@ -381,7 +386,8 @@ def report(
         more = f"; {len(outdated)} that read other data or ran other code are taken by --force" if outdated else ""
         raise refused(f"no trial of {planned.study.study} has finished under {Home.at(home).root}; run it first{more}")
     with _standard_output_is_ours():
-        _, files = reporting.write(planned, Home.at(home), out, force=force)
+        search = None if without_texts else _search_path(data)
+        _, files = reporting.write(planned, Home.at(home), search, out, force=force)
     if outdated and not force:
         n = len(outdated)
         print(
@@ -513,6 +519,28 @@ def reproduce(
 
 
 @app.command()
+def attention(
+    key: Annotated[str, typer.Argument(help="A trial, by the first letters of its key.", metavar="KEY")],
+    document: Annotated[str, typer.Option(help="A document of its data, by its id.", metavar="ID")],
+    out: Annotated[
+        Path | None, typer.Option(help="Where to; else the trial's folder.", metavar="DIR", show_default=False)
+    ] = None,
+    home: HomeOption = HOME,
+    data: DataOption = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Show what the memories of a trained model attend to in a document: heat maps, and the weights as JSON."""
+    from orchestrator import attention as maps
+    from orchestrator.difference import find
+
+    place = _existing(home)
+    with _standard_output_is_ours():
+        files = maps.write(find(place, key), place, document, _search_path(data), folder=out, device=device)
+    _tell_files(files, as_json)
+
+
+@app.command()
 def gc(
     home: HomeOption = HOME,
     keep: Annotated[KeepOption, typer.Option(help="Which finished trials keep their checkpoint.")] = KeepOption.best,
@@ -536,39 +564,49 @@ def gc(
 
 @app.command()
 def ui(
+    study: Annotated[
+        str | None, typer.Argument(help="A study file, or a study's name.", metavar="[STUDY]", show_default=False)
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", "-b", help="Its budget; else full, if it was run.", metavar="NAME")
+    ] = None,
     home: HomeOption = HOME,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine's loopback.")] = 5000,
+    browser: Annotated[
+        bool | None, typer.Option("--open/--no-open", help="In the browser; else if there is a desktop.")
+    ] = None,
 ) -> None:
-    """Open the MLflow dashboard of a home, on this machine only. Ctrl-C ends it."""
+    """Open the MLflow dashboard of a home, or of one study of it, on this machine only. Ctrl-C ends it."""
+    from orchestrator.dashboard import server
+    from orchestrator.provenance import masked
     from orchestrator.tracking import default_uri
 
     place = _home(home)
     uri = default_uri(place)
-    if uri.startswith(("http://", "https://")):
-        print(f"MLflow runs at {uri} (MLFLOW_TRACKING_URI)")
-        return
+    is_served = uri.startswith(("http://", "https://"))
     if uri == f"sqlite:///{place.database}" and not place.database.is_file():
         raise refused(f"there is no {place.database} yet; run a study, or name another home by --home")
-    print(f"MLflow at http://127.0.0.1:{port} (Ctrl-C ends it)", file=sys.stderr)
-    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "ui",
-        "--backend-store-uri",
-        uri,
-        "--host",
-        "127.0.0.1",
-        "--workers",
-        "1",
-    ]
+    if budget is not None and study is None:
+        raise refused(f"--budget {budget} was given without the study that it is of")
+    name = study
+    if study is not None and (Path(study).suffix in (".yaml", ".yml") or os.sep in study):
+        name = _load(Path(study)).study.study
+    if not is_served:
+        server.refuse_if_taken(port)
+    found = server.find(uri, name, budget)
+    opens = server.has_desktop() if browser is None else browser
+    if is_served:
+        server.tell(found, masked(uri).rstrip("/"), opens)
+        return
+    print("MLflow starts …", file=sys.stderr)
     try:
-        code = subprocess.run([*command, "--port", str(port)], env={**os.environ, **quiet}, check=False).returncode
+        with server.served(uri, port) as process:
+            server.tell(found, f"http://{server.LOOPBACK}:{port}", opens)
+            print("Ctrl-C ends it", file=sys.stderr)
+            code = process.wait()
     except KeyboardInterrupt:
         return
-    if code:
-        raise refused(f"the MLflow server ended with code {code}; if port {port} is taken, choose another by --port")
+    raise refused(f"the MLflow server ended with code {code}")
 
 
 # ----------------------------------------------------------------------------------------------------------------- data

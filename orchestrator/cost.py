@@ -1,7 +1,8 @@
 """What a study will cost before it is run: trial hours, wall time and disk, from what was measured.
 
 A trial takes as long as the finished trials of its variant did on average, which differ from it in their seed only.
-Where there are none, a pilot tells: one epoch of it, run as a trial of its own, times the epochs.
+Where there are none, a pilot tells: one epoch of it, run as a trial of its own, times the epochs. First phases that
+have to be run are trials among the others; where one has a single epoch, its pilot is the trial itself.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import heapq
 import os
 import shutil
 import statistics
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,36 +50,29 @@ class Estimate:
 
 
 def estimate(plan: Plan, chosen: Sequence[PlannedTrial], home: Home, slots: int = 1) -> Estimate:
-    """What the chosen trials of a plan will cost. Those of a search, which have each a setting of their own, are taken
-    to be alike."""
-    if plan.search is not None:
-        chosen = [replace(trial, variant=plan.search.base) for trial in chosen]
-    wanted = Counter(trial.variant.name for trial in chosen)
+    """What the chosen trials of a plan, first phases among them, will cost. Those of a search, which have each a
+    setting of their own, are taken to be alike."""
+    chosen = [_alike(plan, trial) for trial in chosen]
     seconds: dict[str, float] = {}
     sources: dict[str, Source] = {}
     measured: dict[str, list[float]] = {}
-    for trial in plan.trials:
+    for trial in [_alike(plan, trial) for trial in (*plan.first_phases, *plan.trials)]:
         if trial.is_finished and trial.record is not None:
-            measured.setdefault("" if plan.search is not None else trial.variant.name, []).append(
-                trial.record.duration_s
-            )
-    for variant in plan.variants:
-        if variant.name not in wanted:
+            measured.setdefault(trial.variant.name, []).append(trial.record.duration_s)
+    some_of = {trial.variant.name: trial for trial in chosen}
+    for name, trial in some_of.items():
+        if name in measured:
+            seconds[name], sources[name] = statistics.fmean(measured[name]), "measured"
             continue
-        own = measured.get("" if plan.search is not None else variant.name)
-        if own:
-            seconds[variant.name], sources[variant.name] = statistics.fmean(own), "measured"
-            continue
-        pilot = _pilot_seconds(plan, variant, home)
+        pilot = _pilot_seconds(plan, trial, home)
         if pilot is not None:
-            seconds[variant.name], sources[variant.name] = pilot, "pilot"
-    unknown = tuple(name for name in wanted if name not in seconds)
+            seconds[name], sources[name] = pilot, "pilot"
+    unknown = tuple(name for name in some_of if name not in seconds)
     hours = wall = None
     if not unknown:
         hours = sum(seconds[trial.variant.name] for trial in chosen) / 3600
-        wall = _wall_seconds([seconds[trial.variant.name] for trial in chosen], slots) / 3600
-    some = next((variant for variant in plan.variants if variant.name in unknown), None)
-    has_pilot = some is not None and plan.trainable.pilot(some.settings) is not None
+        wall = _wall_seconds([(trial, seconds[trial.variant.name]) for trial in chosen], slots) / 3600
+    has_pilot = bool(unknown) and plan.trainable.pilot(some_of[unknown[0]].variant.settings) is not None
     remedy = (
         "`orchestrate plan --pilot` measures an epoch of each" if has_pilot else "the first trial of each will tell"
     )
@@ -115,20 +108,25 @@ def slots(resources: Resources, machine: Machine, at_most: int | None = None) ->
     return max(1, min(fit, at_most or fit))
 
 
-def pilot(plan: Plan, variant: Variant) -> tuple[str, dict[str, Any], int] | None:
+def _alike(plan: Plan, trial: PlannedTrial) -> PlannedTrial:
+    """A trial as one of those that are taken to be alike."""
+    return trial if plan.search is None or trial.is_first_phase else replace(trial, variant=plan.search.base)
+
+
+def pilot(plan: Plan, variant: Variant, seed: int) -> tuple[str, dict[str, Any], int] | None:
     """Key and settings of a variant's pilot, and how many times longer the trial is; `None` if it can have none."""
     shortened = plan.trainable.pilot(variant.settings)
     if shortened is None:
         return None
     settings, factor = shortened
     written = identity.canonical(settings)
-    (key,) = identity.keys(written, plan.seeds[:1], plan.data_digest(variant), plan.trainable.identity())
+    (key,) = identity.keys(written, (seed,), plan.data_digest(settings), plan.trainable.identity())
     return key, settings, factor
 
 
 def disk_bytes(plan: Plan, chosen: Sequence[PlannedTrial], home: Home, slots: int = 1) -> int | None:
     """Bytes that the chosen trials will leave, and keep beside while they run; `None` if nothing tells."""
-    finished = [trial.key for trial in plan.trials if trial.is_finished][:3]
+    finished = [trial.key for trial in (*plan.trials, *plan.first_phases) if trial.is_finished][:3]
     measured = [_size(home.trial(key)) for key in finished]
     per_trial: list[int] = []
     known: dict[str, int | None] = {}
@@ -143,8 +141,8 @@ def disk_bytes(plan: Plan, chosen: Sequence[PlannedTrial], home: Home, slots: in
     return sum(per_trial) + _WHILE_RUNNING * max(per_trial, default=0) * min(slots, len(per_trial))
 
 
-def _pilot_seconds(plan: Plan, variant: Variant, home: Home) -> float | None:
-    found = pilot(plan, variant)
+def _pilot_seconds(plan: Plan, trial: PlannedTrial, home: Home) -> float | None:
+    found = pilot(plan, trial.variant, trial.seed if trial.is_first_phase else plan.seeds[0])
     if found is None:
         return None
     key, _, factor = found
@@ -160,11 +158,14 @@ def _seconds(metrics: Mapping[str, float]) -> float:
     return sum(metrics.get(name, 0.0) for name in _SECONDS)
 
 
-def _wall_seconds(durations: Sequence[float], slots: int) -> float:
-    """Each trial in turn goes where there is room first."""
+def _wall_seconds(durations: Sequence[tuple[PlannedTrial, float]], slots: int) -> float:
+    """Each trial in turn goes where there is room first, and not before its first phase has ended."""
     free_at = [0.0] * slots
-    for duration in durations:
-        heapq.heapreplace(free_at, free_at[0] + duration)
+    ended_at: dict[str, float] = {}
+    for trial, duration in durations:
+        start = max(free_at[0], ended_at.get(trial.needs or "", 0.0))
+        ended_at[trial.key] = start + duration
+        heapq.heapreplace(free_at, start + duration)
     return max(free_at)
 
 

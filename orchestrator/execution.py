@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from orchestrator import cost, index, preflight, progress, provenance, report
+from orchestrator import cost, first_phases, index, preflight, progress, provenance, report
+from orchestrator import plan as planning
 from orchestrator import search as searches
+from orchestrator.dashboard import note, views
 from orchestrator.errors import Exit, StudyError
 from orchestrator.events import Listener, Listeners
 from orchestrator.failures import full_disk, is_full
@@ -30,6 +32,8 @@ from orchestrator.trainables import Permissions, Surroundings, Trainable, Unprep
 from orchestrator.trial import Job, now
 from orchestrator.variants import Variant
 
+_PHASE = "pretraining"
+"""In the provenance of a first phase, and a tag of its run."""
 _RESTARTS = 3
 """How often in a row a backend is started again that dies before any trial has ended."""
 
@@ -85,7 +89,8 @@ class Outcome:
 
     @property
     def failed(self) -> tuple[PlannedTrial, ...]:
-        return tuple(t for t in self.plan.trials if t.record is not None and t.record.status == "failed")
+        trials = (*self.plan.open_first_phases, *self.plan.trials)
+        return tuple(t for t in trials if t.record is not None and t.record.status == "failed")
 
     @property
     def exit_code(self) -> Exit:
@@ -104,14 +109,17 @@ def run(loaded: LoadedStudy, home: Home, options: Options) -> Outcome:
         home.refresh(books)
         planned = _plan(loaded, home, options)
         books.put_cells(planned.study.study, options.budget, [(t.variant.name, t.seed, t.key) for t in planned.trials])
+        first_phases.keep(home, planned.study.study, options.budget, (*planned.trials, *planned.to_come))
         resources = planned.resources
         if options.trial_gpus is not None:
             resources = Resources(cpus=resources.cpus, gpus=options.trial_gpus)
         chosen = _chosen(planned, options)
-        to_come = planned.to_come if options.only is None else ()
+        to_come = tuple(t for t in planned.to_come if options.only is None and not planned.is_blocked(t))
         machine = Machine.here(options.cpus, options.gpus)
         if chosen or to_come:
-            _refuse_what_cannot_be(planned, [*chosen, *to_come], resources, machine, home, options)
+            named = {trial.key for trial in chosen}
+            before = [trial for trial in planned.before((*chosen, *to_come)) if trial.key not in named]
+            _refuse_what_cannot_be(planned, [*before, *chosen, *to_come], resources, machine, home, options)
         tracker = Tracker(home, planned.study.study, options.budget, books)
         kept = _Kept(home, books)
         jobs = _Jobs(planned, home, options, resources)
@@ -128,7 +136,9 @@ def run(loaded: LoadedStudy, home: Home, options: Options) -> Outcome:
         )
         listeners: list[Listener] = [kept, tracker] if searcher is None else [searcher, kept, tracker]
         try:
+            note.keep(home, loaded)
             tracker.open()
+            tracker.present(views.of_plan(planned))
             if not queue.is_done:
                 _run_queue(planned, queue, jobs, machine, listeners, interrupts)
         except KeyboardInterrupt:
@@ -141,18 +151,21 @@ def run(loaded: LoadedStudy, home: Home, options: Options) -> Outcome:
         if after.search is not None:
             books.put_cells(after.study.study, options.budget, [(t.variant.name, t.seed, t.key) for t in after.trials])
         tracker.again()
-        tracker.reconcile([*settled, *after.records])
+        of_first_phases = [trial.record for trial in after.first_phases if trial.record is not None]
+        tracker.reconcile([*settled, *of_first_phases, *after.records])
         files: dict[str, Path] = {}
         warnings: tuple[str, ...] = ()
-        if any(trial.is_finished for trial in after.trials):
-            try:
-                results, files = report.write(after, home)
+        try:
+            # a search has suggested more since
+            first_phases.keep(home, after.study.study, options.budget, (*after.trials, *after.to_come))
+            if any(trial.is_finished for trial in after.trials):
+                results, files = report.write(after, home, options.data)
                 warnings = results.warnings
                 tracker.summarise(results, files)
-            except OSError as error:
-                if not is_full(error):
-                    raise
-                queue.stopped = queue.stopped or full_disk(str(error))
+        except OSError as error:
+            if not is_full(error):
+                raise
+            queue.stopped = queue.stopped or full_disk(str(error))
         return Outcome(
             plan=after,
             executed=tuple(kept.ended_keys),
@@ -174,20 +187,21 @@ def run_pilots(loaded: LoadedStudy, home: Home, options: Options) -> None:
         clear_left_over(home.root)
         home.settle(now())
         planned = _plan(loaded, home, options)
-        unknown = cost.estimate(planned, (*planned.missing, *planned.to_come), home).unknown
+        unknown = cost.estimate(planned, planned.to_run, home).unknown
         machine = Machine.here(options.cpus, options.gpus)
         problems = preflight.check(planned, planned.resources, machine, options.permissions) if unknown else []
         if problems:
             raise StudyError(problems)
         chosen = []
-        for variant in planned.variants:
-            found = cost.pilot(planned, variant) if variant.name in unknown else None
+        of_variants = [(variant, planned.seeds[0], None) for variant in planned.variants]
+        for variant, seed, at in [(t.variant, t.seed, t.at) for t in planned.first_phases] + of_variants:
+            found = cost.pilot(planned, variant, seed) if variant.name in unknown else None
             if found is None:
                 continue
             key, settings, _ = found
-            digest = planned.data_digest(variant)
+            digest = planned.data_digest(settings)
             shortened = replace(variant, name=f"{variant.name} (pilot)", settings=settings)
-            chosen.append(PlannedTrial(key, shortened, planned.seeds[0], digest, home.record(key)))
+            chosen.append(PlannedTrial(key, shortened, seed, digest, home.record(key), at=at))
         jobs = _Jobs(planned, home, replace(options, budget=PILOT), planned.resources)
         queue = Queue(map(jobs.of, chosen), planned.resources, retries=options.retries)
         if not queue.is_done:
@@ -203,7 +217,9 @@ def _plan(loaded: LoadedStudy, home: Home, options: Options) -> Plan:
 def _chosen(planned: Plan, options: Options) -> tuple[PlannedTrial, ...]:
     if options.only is None:
         return planned.missing
-    return tuple(trial for trial in planned.unfinished if trial.key in options.only)
+    named = [trial for trial in planned.open_first_phases if trial.key in options.only]
+    rest = [trial for trial in planned.unfinished if trial.key in options.only]
+    return (*named, *(trial for trial in rest if trial.needs in options.only or not planned.is_blocked(trial)))
 
 
 def _refuse_what_cannot_be(
@@ -230,17 +246,24 @@ class _Jobs:
     home: Home
     options: Options
     resources: Resources
+    made: dict[str, PlannedTrial] = field(default_factory=dict)
+    """What there is a job of, by the name of its variant."""
+    _first_phases: dict[str, Job | None] = field(default_factory=dict)
+    """By key; `None` of those that are there."""
 
     def of(self, trial: PlannedTrial) -> Job:
+        self.made[trial.variant.name] = trial
         study, folder = self.planned.study, self.home.trial(trial.key)
-        is_searched = self.planned.search is not None and self.options.budget != PILOT
+        is_searched = self.planned.search is not None and self.options.budget != PILOT and not trial.is_first_phase
         given_up = folder / searches.GIVEN_UP if is_searched else None
         if given_up is not None:
             given_up.unlink(missing_ok=True)  # of an earlier run: the search's journal tells what is given up
         # a trial that was given no GPU takes none, whatever this process could see
         device = "cpu" if self.options.device == "auto" and not self.resources.most_gpus else self.options.device
         threads = self.resources.cpus
-        origin = {**self._origin, "search": True} if is_searched else self._origin
+        marks = {**({"search": True} if is_searched else {}), **({"phase": _PHASE} if trial.is_first_phase else {})}
+        first = None if trial.needs is None else self.home.trial(trial.needs)
+        required = () if trial.is_first_phase else (study.select.full_name, *study.report.shown_metrics)
         return Job(
             key=trial.key,
             study=study.study,
@@ -250,23 +273,40 @@ class _Jobs:
             settings=trial.variant.settings,
             data_digest=trial.data_digest,
             folder=folder,
-            where=Surroundings(self.options.data, self.home.cache, device, threads),
-            required=tuple(dict.fromkeys((study.select.full_name, *study.report.shown_metrics))),
-            provenance={**origin, "resources": {"device": device, "threads": threads}},
+            where=Surroundings(self.options.data, self.home.cache, device, threads, first),
+            required=tuple(dict.fromkeys(required)),
+            provenance={**self._origin, **marks, "resources": {"device": device, "threads": threads}},
             trainable=self.planned.trainable,
             given_up=given_up,
+            needs=trial.needs,
+            first_phase=self._before(trial),
+            is_first_phase=trial.is_first_phase,
         )
+
+    def _before(self, trial: PlannedTrial) -> Job | None:
+        """The first phase of a trial, if it has to be run."""
+        if trial.needs is None:
+            return None
+        if trial.needs not in self._first_phases:
+            found = self.planned.first_phase(trial)
+            if found is None:  # of one that a search has just suggested
+                found = planning.first_phase(self.planned.trainable, [trial.variant], self.planned.digests, self.home)
+            is_there = found.is_finished and not found.is_cleared
+            self._first_phases[trial.needs] = None if is_there else self.of(found)
+        return self._first_phases[trial.needs]
 
     def of_suggestion(self, key: str, variant: Variant) -> Job:
         search = self.planned.search
         assert search is not None
-        return self.of(PlannedTrial(key, variant, search.seed, search.data_digest, None))
+        needs = planning.needed(self.planned.trainable, variant, self.planned.digests)
+        return self.of(PlannedTrial(key, variant, search.seed, search.data_digest, None, needs=needs))
 
     def to_prepare(self, waiting: Sequence[Job]) -> Sequence[Job]:
         """What stands for all trials when data is prepared. What a search will suggest is not known yet."""
         if self.planned.search is None:
             return waiting
-        return [self.of_suggestion("", variant) for variant in self.planned.variants]
+        stand_ins = [self.of_suggestion("", variant) for variant in self.planned.variants]
+        return [*(job.first_phase for job in stand_ins if job.first_phase is not None), *stand_ins]
 
     @cached_property
     def _origin(self) -> Mapping[str, Any]:
@@ -277,7 +317,7 @@ class _Jobs:
 def _shares(planned: Plan) -> GpuShares:
     """What earlier trials have told of their memory."""
     shares = GpuShares()
-    for trial in planned.trials:
+    for trial in (*planned.first_phases, *planned.trials):
         if trial.record is not None:
             shares.learn(trial.variant.written, trial.record)
     return shares
@@ -333,7 +373,7 @@ def _run_queue(
                 with ExitStack() as stack:
                     backend = _backend(options, machine, queue.resources, home, interrupts, stack)
                     _refuse_what_a_cluster_has_not(planned, queue, backend, options)
-                    _prepare(backend, planned, jobs.to_prepare(queue.waiting))
+                    _prepare(backend, jobs, queue)
                     backend.run(queue, listener, interrupts)
             except BackendDied as error:
                 restarts = restarts + 1 if queue.n_ended == n_before else 1
@@ -362,18 +402,17 @@ def _backend(
     return stack.enter_context(ray.started(interrupts))
 
 
-def _prepare(backend: Backend, planned: Plan, jobs: Sequence[Job]) -> None:
+def _prepare(backend: Backend, jobs: _Jobs, queue: Queue) -> None:
     """What trials share is prepared once, before them. What cannot be is a fault of the study."""
-    distinct = {job.trainable.preparation(job.settings): job for job in jobs}
+    distinct = {job.trainable.preparation(job.settings): job for job in jobs.to_prepare(queue.waiting)}
     for preparation, job in distinct.items():
         if preparation is None:
             continue
         try:
             backend.prepare(job.trainable, job.settings, job.where)
         except Unprepared as error:
-            positions = planned.loaded.positions
+            positions = jobs.planned.loaded.positions
             if error.path is None:
                 raise StudyError([positions.problem(("trainable",), error.message)]) from error
-            variant = next(one for one in planned.variants if one.name == job.variant.removesuffix(" (pilot)"))
-            place, _ = variant.resolved.origin(error.path)
-            raise StudyError([positions.problem(place or variant.place, error.message)]) from error
+            place = jobs.made[job.variant].origin(error.path)
+            raise StudyError([positions.problem(place, error.message)]) from error

@@ -81,7 +81,7 @@ def _spell_out(
 
 def discriminator(path: SettingPath) -> str:
     """The field that tells the classes of a choice apart. Only data sets go by name; an encoder's name chooses none."""
-    return "name" if path == ("data",) else "kind"
+    return "name" if path in (("data",), ("pretraining", "data")) else "kind"
 
 
 @dataclass(frozen=True)

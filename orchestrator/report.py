@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator import provenance
 from orchestrator.errors import refused
 from orchestrator.identity import canonical
-from orchestrator.plan import Plan, PlannedTrial
+from orchestrator.plan import PRETRAINING, Plan, PlannedTrial
 from orchestrator.schema import FULL, RESERVED
 from orchestrator.search import Suggestion
 from orchestrator.store import Home, TrialRecord, read_history
@@ -164,12 +164,22 @@ def _tried(suggestion: Suggestion, trial: PlannedTrial | None, metric: str, home
 
 
 def write(
-    plan: Plan, home: Home, folder: Path | None = None, *, force: bool = False
+    plan: Plan, home: Home, search: Sequence[Path] | None, folder: Path | None = None, *, force: bool = False
 ) -> tuple[StudyResults | SearchResults, dict[str, Path]]:
-    """What the report is made of, and its files: name → path. `force`: see `results`."""
+    """What the report is made of, and its files: name → path.
+
+    `search`: the data search path, for the texts of documents that are shown; `None` shows none. `force`: see
+    `results`.
+    """
+    from orchestrator.shown import shown_documents
     from reports.build import build  # here, as it loads pandas and matplotlib
 
-    made = results(plan, home, force=force) if plan.search is None else search_results(plan, home)
+    if plan.search is not None:
+        made: StudyResults | SearchResults = search_results(plan, home)
+    else:
+        made = results(plan, home, force=force)
+        if search is not None:
+            made = replace(made, documents=shown_documents(made, home, search))
     return made, build(made, folder or home.report(plan.study.study, plan.budget_name))
 
 
@@ -220,9 +230,11 @@ def _is_kept(metric: str) -> bool:
 
 def _provenance(plan: Plan) -> dict[str, Any]:
     """Of the trials that the report rests on, which may come from several commits and machines: all are named."""
-    finished = [trial for trial in plan.trials if trial.is_finished]
+    finished = [trial for trial in (*plan.first_phases, *plan.trials) if trial.is_finished]
     origins = [trial.record.provenance for trial in finished if trial.record is not None]
     seconds = sum(trial.record.duration_s for trial in finished if trial.record is not None)
+    n_finished = f"{_n_finished(plan.trials)} finished of {len(plan.trials)}"
+    before = f", {_n_finished(plan.first_phases)} of {PRETRAINING}" if plan.first_phases else ""
     return {
         "commit": _all(provenance.version_of_code(origin) for origin in origins),
         "data": {name: _all(digests) for name, digests in _data(plan).items()},
@@ -231,14 +243,18 @@ def _provenance(plan: Plan) -> dict[str, Any]:
         "packages": _all(
             ", ".join(f"{name} {version}" for name, version in origin.get("packages", {}).items()) for origin in origins
         ),
-        "trials": f"{len(finished)} finished of {len(plan.trials)}, {seconds / 3600:.2f} trial hours",
+        "trials": f"{n_finished}{before}, {seconds / 3600:.2f} trial hours",
     }
+
+
+def _n_finished(trials: Iterable[PlannedTrial]) -> int:
+    return sum(trial.is_finished for trial in trials)
 
 
 def _data(plan: Plan) -> dict[str, list[str]]:
     """Name of each data set → the digests that trials read of it."""
     digests: dict[str, list[str]] = {}
-    for trial in plan.trials:
+    for trial in (*plan.first_phases, *plan.trials):
         for name in plan.trainable.data_names(trial.variant.settings):
             digests.setdefault(name, []).append(trial.data_digest)
     return digests

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from orchestrator import provenance, trainables
 from orchestrator.difference import Difference, difference
 from orchestrator.errors import refused
 from orchestrator.interrupts import caught
+from orchestrator.plan import PRETRAINING
 from orchestrator.schema import LoadedStudy
-from orchestrator.store import Home, TrialRecord
-from orchestrator.trainables import Permissions, Surroundings, Trainable, Unprepared
+from orchestrator.store import LOG, Home, TrialRecord, has_checkpoint
+from orchestrator.trainables import FirstPhase, Permissions, Surroundings, Trainable, Unprepared
 from orchestrator.trainables.model import Model
 from orchestrator.trial import Job, run_trial
 
@@ -81,7 +82,8 @@ def run(
     permissions: Permissions,
     device: str | None = None,
 ) -> Reproduced:
-    """Compute a finished trial again, in this process and in a folder of its own.
+    """Compute a finished trial again, in this process and in a folder of its own. One of two phases starts from the
+    checkpoint of its first phase, which is computed again as well if that is gone.
 
     Raises StudyError where it could not be the same trial: other data, another code epoch, a trainable that is not
     ours without the study that names it.
@@ -104,8 +106,6 @@ def run(
         raise refused(str(error)) from None
     if digest != record.data_digest:
         raise refused(f"the data has the digest {digest}, trial {record.key} read {record.data_digest}")
-    folder = home.root / FOLDER / record.key
-    shutil.rmtree(folder, ignore_errors=True)
     resources = record.provenance.get("resources") or {}
     where = Surroundings(data, home.cache, device or resources.get("device", "auto"), resources.get("threads", 1))
     job = Job(
@@ -116,19 +116,52 @@ def run(
         seed=record.seed,
         settings=record.settings,
         data_digest=digest,
-        folder=folder,
+        folder=home.root / FOLDER / record.key,
         where=where,
         required=tuple(record.metrics),
         provenance={**provenance.collect(), "resources": resources},
         trainable=trainable,
+        needs=record.needs,
     )
     home.refuse_if_not_writable()
     with caught():
-        try:
-            trainable.prepare(record.settings, where)
-        except Unprepared as error:
-            raise refused(error.message) from error
-        return Reproduced(record, run_trial(job, _told))
+        first = trainable.first_phase(record.settings)
+        if first is not None:
+            job = replace(job, where=replace(where, first_phase=_first_phase(first, job, home)))
+        return Reproduced(record, _computed(job))
+
+
+def _first_phase(first: FirstPhase, job: Job, home: Home) -> Path:
+    """The folder of a trial's first phase, computed again if it is not there any more. Raises StudyError."""
+    assert job.needs is not None, "the record of a trial of two phases names the first"
+    if has_checkpoint(home.trial(job.needs)):
+        return home.trial(job.needs)
+    print(f"the checkpoint of trial {job.needs}, which it starts from, is gone: computed again", file=sys.stderr)
+    again = replace(
+        job,
+        key=job.needs,
+        variant=f"{PRETRAINING} of {job.variant}",
+        seed=first.seed,
+        settings=first.settings,
+        data_digest=job.trainable.data_digest(first.settings, job.where.data),
+        folder=home.root / FOLDER / job.needs,
+        required=(),
+        needs=None,
+        is_first_phase=True,
+    )
+    record = _computed(again)
+    if record.status != "finished":
+        raise refused(f"trial {again.key} is {record.status}, see {again.folder / LOG}")
+    return again.folder
+
+
+def _computed(job: Job) -> TrialRecord:
+    shutil.rmtree(job.folder, ignore_errors=True)
+    try:
+        job.trainable.prepare(job.settings, job.where)
+    except Unprepared as error:
+        raise refused(error.message) from error
+    return run_trial(job, _told)
 
 
 def _trainable(record: TrialRecord, study: LoadedStudy | None) -> Trainable:

@@ -331,7 +331,7 @@ class Searcher:
         pass
 
     def epoch(self, job: Job, epoch: int, metrics: dict[str, float]) -> None:
-        if self._compare(job.key, epoch, metrics):
+        if job.key in self._settings and self._compare(job.key, epoch, metrics):  # not a first phase
             assert job.given_up is not None
             try:
                 job.given_up.touch()

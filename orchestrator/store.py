@@ -2,8 +2,10 @@
 
     <home>/trials/<key>/      record.json, config.json, log.txt and what the model leaves: history, checkpoint, …
     <home>/runs.db            the index of all records (`orchestrator.index`)
+    <home>/<study>/study.yaml the study file as it was run last, for the dashboard
     <home>/<study>/report/    tables and figures of the whole protocol
     <home>/<study>/<budget>/report/    those of a reduced budget
+    <home>/<study>/[<budget>/]first_phases.json    what its trials start from (`orchestrator.first_phases`)
     <home>/cache              encoded data, shared by all trials
     <home>/patches            what a checkout had changed, by the digest of it
     <home>/mlflow.db, mlartifacts      MLflow, unless `MLFLOW_TRACKING_URI` names another place
@@ -98,6 +100,8 @@ class TrialRecord(BaseModel):
     facts: dict[str, Any] = {}
     """What else the model tells of the trial: its size, its device, notes on its data."""
     failure: Failure | None = None
+    needs: str | None = None
+    """Key of the trial that it starts from."""
     trainable: dict[str, Any] = {}
     """What of the trainable belongs to the key; empty for our models."""
     settings: dict[str, Any]
@@ -120,6 +124,7 @@ _SETTLES_S = 10.0
 """Seconds in which trials of a driver that was killed have to end."""
 STATE, PUT_ASIDE = "last", ".last.old"
 """The folder in which a trial keeps what it would go on from, and what that is called on the way in and out."""
+CHECKPOINT = "checkpoint"
 RECORD, CONFIG, LOG, HISTORY = "record.json", "config.json", "log.txt", "history.jsonl"
 
 
@@ -351,6 +356,11 @@ def forget_state(folder: Path) -> None:
     for name in (STATE, PUT_ASIDE, f".{STATE}.new"):
         if (folder / name).exists():
             shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a trial has left what others may start from."""
+    return (folder / CHECKPOINT).is_dir()
 
 
 def read_history(folder: Path) -> list[tuple[int, dict[str, float]]]:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cost import Estimate
-from orchestrator.plan import Plan, PlannedTrial
+from orchestrator.plan import PRETRAINING, Plan, PlannedTrial
 from orchestrator.search import Search
 from orchestrator.store import LOG, Home, TrialRecord
 from reports.settings import word
@@ -47,7 +47,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def trial_json(trial: PlannedTrial, run_ids: Mapping[str, str], shown: Callable[[str], str] = str) -> dict[str, Any]:
-    told: dict[str, Any] = {"key": trial.key, "variant": trial.variant.name, "seed": trial.seed}
+    told: dict[str, Any] = {"key": trial.key, "variant": trial.variant.name, "seed": trial.seed, "needs": trial.needs}
     if trial.record is None:
         return {**told, "status": "not run", "attempts": 0, "mlflow_run_id": None, "metrics": {}}
     return {**told, **_outcome_of(trial.record, run_ids, shown)}
@@ -82,7 +82,7 @@ def print_trials(plan: Plan, shown: Callable[[str], str] = str) -> None:
         _print_suggestions(plan, plan.search, shown)
         return
     rows = []
-    for trial in plan.trials:
+    for trial in (*plan.first_phases, *plan.trials):
         score = trial.record.metrics.get(metric) if trial.record is not None else None
         state = shown(trial.state)
         rows.append([trial.key, trial.variant.name, str(trial.seed), state, "" if score is None else f"{score:.2f}"])
@@ -90,6 +90,8 @@ def print_trials(plan: Plan, shown: Callable[[str], str] = str) -> None:
 
 
 def _print_suggestions(plan: Plan, search: Search, shown: Callable[[str], str]) -> None:
+    for trial in plan.first_phases:
+        print(f"{trial.key} {trial.variant.name}, seed {trial.seed}: {shown(trial.state)}")
     by_key = {trial.key: trial for trial in plan.trials}
     rows = []
     for one in search.suggestions:
@@ -101,7 +103,7 @@ def _print_suggestions(plan: Plan, search: Search, shown: Callable[[str], str]) 
     print_table(("suggestion", "key", *search.asked.space, "state", search.metric), rows)
 
 
-def counts_line(plan: Plan, states: Mapping[str, int]) -> str:
+def counts_line(plan: Plan, states: Mapping[str, int], shown: Callable[[str], str] = str) -> str:
     if plan.search is not None:
         made = plan.search.suggestions
         told = [f"{n} {state}" for state, n in states.items()]
@@ -113,7 +115,11 @@ def counts_line(plan: Plan, states: Mapping[str, int]) -> str:
         told += [f"{n} {what}" for what, n in more.items() if n]
         head = f"{len(made)} of {max(plan.search.asked.trials, len(made))} suggestions"
         return f"{head}: {', '.join([*told, f'{plan.search.n_to_come} to come'])}"
-    return f"{len(plan.trials)} trials: " + ", ".join(f"{n} {state}" for state, n in states.items())
+    told = f"{len(plan.trials)} trials: " + ", ".join(f"{n} {state}" for state, n in states.items())
+    if not plan.first_phases:
+        return told
+    before = Counter(shown(trial.state) for trial in plan.first_phases)
+    return f"{told}; {PRETRAINING} before: " + ", ".join(f"{n} {state}" for state, n in before.items())
 
 
 def search_json(plan: Plan) -> dict[str, Any]:
@@ -193,6 +199,8 @@ def outcome_json(outcome: Outcome, run_ids: Mapping[str, str]) -> dict[str, Any]
         "study": outcome.plan.study.study,
         "budget": outcome.plan.budget_name,
         "trials": [trial_json(trial, run_ids) for trial in outcome.plan.trials],
+        "first_phases": [trial_json(trial, run_ids) for trial in outcome.plan.first_phases],
+        "blocked": [trial.key for trial in outcome.plan.blocked],
         "executed": len(outcome.executed),
         "cached": outcome.cached,
         "failed": len(outcome.failed),
@@ -250,6 +258,13 @@ def complain(outcome: Outcome, home: Home, study: str) -> None:
         print(f"failed: {trial.variant.name}, seed {trial.seed}{tried}", file=sys.stderr)
         print("\n".join(f"  {line}" for line in failure.last_lines.splitlines()), file=sys.stderr)
         print(f"  log: {home.trial(trial.key) / LOG}", file=sys.stderr)
+    for first in outcome.plan.open_first_phases if outcome.plan.blocked else ():
+        waiting = [trial for trial in outcome.plan.blocked if trial.needs == first.key]
+        names = list(dict.fromkeys(trial.variant.name for trial in waiting))
+        if waiting:
+            told = f"{', '.join(names[:3])}{', …' if len(names) > 3 else ''}"
+            n = f"{len(waiting)} trial{'s' if len(waiting) > 1 else ''}"
+            print(f"not started: {n} of {told}, as {first.variant.name} ({first.key}) has failed", file=sys.stderr)
     if any(trial.has_failed_for_good for trial in outcome.failed):
         print(f"run again what failed: {_retry_command(study)}", file=sys.stderr)
     if outcome.trouble is not None:

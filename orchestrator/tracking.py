@@ -5,7 +5,8 @@ that is started again, or shared by two studies, goes on in the run that it has.
 if it cannot be reached the study runs on, and the next `orchestrate run` brings it up to date.
 
 Metrics stand at the step of their epoch; those of the selected epoch, on dev and test, once more one step after the
-last, so that the value that MLflow shows of a run is the one in the tables.
+last, so that the value that MLflow shows of a run is the one in the tables. How the UI shows all this is written by
+`orchestrator.dashboard`.
 """
 
 from __future__ import annotations
@@ -18,13 +19,17 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-from orchestrator import index, provenance
+from orchestrator import dashboard, index, provenance
+from orchestrator.dashboard import note, views
+from orchestrator.dashboard.views import Outline
 from orchestrator.index import Index, Mirror
 from orchestrator.overrides import flat
 from orchestrator.store import CONFIG, HISTORY, LOG, RECORD, Home, TrialRecord, read_history
@@ -73,7 +78,7 @@ def _mirrored(method: Callable[..., None]) -> Callable[..., None]:
             method(self, *arguments)
         except Exception as error:
             first = self.had_trouble is None
-            self.trouble = self.had_trouble = _in_short(error)
+            self.trouble = self.had_trouble = in_short(error)
             if first and self.announces:
                 log.warning(
                     "MLflow at %s cannot be written (%s); the study runs on, `orchestrate sync` brings it up to date",
@@ -84,7 +89,7 @@ def _mirrored(method: Callable[..., None]) -> Callable[..., None]:
     return guarded
 
 
-def _in_short(error: Exception) -> str:
+def in_short(error: Exception) -> str:
     """What went wrong, in one line without credentials; of a long one, how it begins and how it ends."""
     first = provenance.masked(f"{type(error).__name__}: {error}".split("\n")[0])
     if len(first) <= _MOST_CHARACTERS_TOLD:
@@ -110,10 +115,15 @@ class Tracker:
         self.trouble: str | None = None
         """Why tracking rests, if it does."""
         self.had_trouble: str | None = None
+        self._outline: Outline | None = None
+        self._refused = set[str]()
+        """What of the dashboard the server does not take, as was told."""
         self._client: Any = None
         self._experiment = ""
         self._runs: dict[str, str] = {}
         """Trial key → run id."""
+        self._own = set[str]()
+        """Keys of the trials whose run is in the study's experiment, not in that of another that ran them first."""
         self._logged: dict[str, set[int]] = {}
         """Trial key → epochs that its run has."""
 
@@ -125,13 +135,18 @@ class Tracker:
         os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
         from mlflow import MlflowClient
 
-        # after the import, which sets levels of its own; what goes wrong is told once, by us, without its traceback
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+        silence()
         self._client = MlflowClient(tracking_uri=self.uri)
         self._experiment = self._open_experiment()
         self._logged = {}
         self._runs = self._one_run_a_trial(self._search("tags.kind = 'trial'"))
+        self._own = set(self._runs)
+
+    @_mirrored
+    def present(self, outline: Outline) -> None:
+        """Have MLflow's UI show the study as it is: its views and its note, written where they are not so yet."""
+        self._outline = outline
+        self._present(outline)
 
     def again(self) -> None:
         """Try once more if tracking rests: the server may be back."""
@@ -174,11 +189,13 @@ class Tracker:
 
     @_mirrored
     def summarise(self, results: StudyResults | SearchResults, files: Mapping[str, Path]) -> None:
-        """One run for the study under its budget: means, spreads and counts over seeds, and the report. Of a search,
-        the score and the settings of the best."""
+        """One run for the study under its budget: means, spreads, intervals and comparisons over seeds, and the
+        report. Of a search, the score and the settings of the best."""
         name = f"{results.study} · {results.budget}"
+        table = next((files[file] for file in ("table.md", "search.md") if file in files), None)
+        told = note.of_summary(results, None if table is None else table.read_text(encoding="utf-8"))
         found = self._search(f"tags.kind = 'summary' and tags.budget = '{results.budget}'")
-        tags = {**self._tags("summary", results.budget), "question": results.question[:5000]}
+        tags = {**self._tags("summary", results.budget), "question": results.question[:5000], note.TAG: told}
         parameters: dict[str, str] = {}
         if isinstance(results, SearchResults):
             tags |= {"search": "true"}
@@ -202,9 +219,39 @@ class Tracker:
         self._log(run.info.run_id, [(0, changed)])
         for path in files.values():
             self._put(run, path, "report")
+        if (study := note.path_of(self.home, self.study)).is_file():
+            self._put(run, study, None)
         self._client.set_terminated(run.info.run_id, "FINISHED")
+        keys = views.keys_of(results)
+        self._mark(keys, results.budget)
+        self._present(replace(self._outline or views.of_results(results), keys=keys))
 
     # ---------------------------------------------------------------------------------------------------- underneath
+
+    def _present(self, outline: Outline) -> None:
+        described = [
+            note.Summary(run.data.tags["budget"], run.info.run_id, run.data.tags.get(note.TAG, ""))
+            for run in self._search("tags.kind = 'summary'")
+        ]
+        missing = outline.keys - self._own
+        records = self.home.records(missing) if missing else {}
+        elsewhere = Counter(record.study for record in records.values() if record.study != self.study)
+        outline = replace(outline, elsewhere=dict(sorted(elsewhere.items())))
+        study = note.read(self.home, self.study)
+        refused = dashboard.present(self._client, self._experiment, outline, study, described)
+        for told in set(refused) - self._refused:
+            log.warning("MLflow at %s does not take %s; its UI goes without", provenance.masked(self.uri), told)
+        self._refused.update(refused)
+
+    def _mark(self, keys: Set[str], budget: str) -> None:
+        """Tag the runs of a budget's trials as such, and no others."""
+        tag = views.in_budget(budget)
+        for run in self._search("tags.kind = 'trial'"):
+            is_in, is_marked = run.data.tags["trial_key"] in keys, tag in run.data.tags
+            if is_in and not is_marked:
+                self._client.set_tag(run.info.run_id, tag, "yes")
+            elif is_marked and not is_in:
+                self._client.delete_tag(run.info.run_id, tag)
 
     def _open_experiment(self) -> str:
         found = self._client.get_experiment_by_name(self.study)
@@ -262,13 +309,21 @@ class Tracker:
             "variant": trial.variant,
             "seed": str(trial.seed),
             **({"search": "true"} if trial.provenance.get("search") else {}),
+            # a first phase is in no report, and no other study's budget is one of this
+            **({views.in_budget(trial.budget): "yes"} if self._shows(trial) else {}),
         }
-        run = self._client.create_run(self._experiment, tags=tags, run_name=f"{trial.variant} · seed {trial.seed}")
+        name = f"{trial.variant} · seed {trial.seed}"
+        begun = _begun(trial) if isinstance(trial, TrialRecord) else None
+        run = self._client.create_run(self._experiment, start_time=begun, tags=tags, run_name=name)
         self._runs[trial.key] = run.info.run_id
+        self._own.add(trial.key)
         self._keep(trial.key, "")
         self._log_parameters(run.info.run_id, _parameters(trial))
         self._logged[trial.key] = set()
         return run.info.run_id
+
+    def _shows(self, trial: Job | TrialRecord) -> bool:
+        return trial.study == self.study and "phase" not in trial.provenance
 
     def _log_parameters(self, run_id: str, parameters: Mapping[str, str]) -> None:
         from mlflow.entities import Param
@@ -299,6 +354,7 @@ class Tracker:
             "mlflow.source.name": f"orchestrate run {self.study}",
             "mlflow.source.type": "LOCAL",
             **({"mlflow.source.git.commit": commit} if commit else {}),
+            **({"phase": origin["phase"]} if origin and "phase" in origin else {}),
         }
 
     def _epochs_of(self, run_id: str) -> set[int]:
@@ -331,8 +387,10 @@ class Tracker:
         if record.status == "finished":
             after = max((epoch for epoch, _ in history), default=record.selected_epoch or 0) + 1
             chosen = {} if record.selected_epoch is None else {"selected_epoch": float(record.selected_epoch)}
-            self._log_epochs(record.key, run_id, [(after, {**record.metrics, **chosen})])
-        tags = {"attempts": str(record.attempts), "duration_s": str(record.duration_s)}
+            # a metric, as the UI shows no means of tags
+            seconds = {views.SECONDS: record.duration_s}
+            self._log_epochs(record.key, run_id, [(after, {**record.metrics, **chosen, **seconds})])
+        tags = {"attempts": str(record.attempts)}
         if record.alone:
             tags["alone"] = "ran out of memory before; then had a GPU or machine to itself"
         if record.failure is not None:
@@ -352,7 +410,7 @@ class Tracker:
         for name in _ARTIFACTS:
             if (folder / name).exists():
                 self._put(run, folder / name, None)
-        self._client.set_terminated(run_id, _STATUS[record.status])
+        self._client.set_terminated(run_id, _STATUS[record.status], end_time=_milliseconds(record.ended))
         self._runs[record.key] = run_id
         self._keep(record.key, self._stamp(record.key))
 
@@ -389,24 +447,27 @@ def _link(source: str | Path, target: str | Path) -> None:
 
 
 def aggregates(results: StudyResults | SearchResults) -> dict[str, float]:
-    """`<variant>/<metric>_mean`, `_sd` (sample standard deviation) and `_n` over the finished seeds. Of a search
-    `best/<metric>`, which is on dev, and the number of suggestions that came to each end."""
+    """Of a study `<variant>/<metric>_mean`, `_sd` (sample standard deviation) and `_n` over the finished seeds, `_low`
+    and `_high`, the ends of the 95 % interval of the mean (`Spread.low`); of the comparisons that it declares
+    `_difference`, variant - baseline, the ends of its interval `_difference_low` and `_difference_high`, and
+    `_p_adjusted` (`Comparison`). What is undefined is left out. Of a search `best/<metric>`, which is on dev, and the
+    number of suggestions that came to each end."""
     if isinstance(results, SearchResults):
         standings = ("finished", "pruned", "failed", "interrupted", "waiting", "to come")
         counts = {f"suggestions/{standing}": float(results.counts.get(standing, 0)) for standing in standings}
         best = {} if results.best is None else {f"best/{results.metric}": results.best.score or 0.0}
         return {**counts, **best}
-    found: dict[str, float] = {}
+    found: dict[str, float | None] = {}
     for variant, metrics in spreads(results).items():
         for metric, scores in metrics.items():
             name = f"{_legal(variant)}/{metric}"
-            found[f"{name}_n"] = float(scores.n)
-            found |= {
-                f"{name}_{what}": value
-                for what, value in (("mean", scores.mean), ("sd", scores.sd))
-                if value is not None
-            }
-    return found
+            found |= {f"{name}_n": float(scores.n), f"{name}_mean": scores.mean, f"{name}_sd": scores.sd}
+            found |= {f"{name}_low": scores.low, f"{name}_high": scores.high}
+    for (variant, metric), one in results.comparisons.items():
+        name = f"{_legal(variant)}/{metric}"
+        found |= {f"{name}_difference": one.difference, f"{name}_p_adjusted": one.p_adjusted}
+        found |= {f"{name}_difference_low": one.low, f"{name}_difference_high": one.high}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _parameters(trial: Job | TrialRecord) -> dict[str, str]:
@@ -459,12 +520,41 @@ def sync(home: Home, ended: str) -> Synced:
             tracker.reconcile(by_study.get(study, []))
             for results, files in found:
                 if results.study == study:
-                    tracker.summarise(results, files)
+                    tracker.summarise(_with_counts(results, files), files)
             trouble = trouble or tracker.trouble
             if trouble is not None:
                 break
     n_trials = sum(map(len, by_study.values())) if trouble is None else 0
     return Synced(provenance.masked(default_uri(home)), n_trials, len(by_study), trouble)
+
+
+def _with_counts(results: StudyResults | SearchResults, files: Mapping[str, Path]) -> StudyResults | SearchResults:
+    """Without the counts of documents another test would be made than the report's."""
+    from reports import counts  # here, as it loads numpy
+
+    path = files.get(counts.FILE)
+    if path is None or isinstance(results, SearchResults):
+        return results
+    return replace(results, counts=counts.read(path.read_bytes()))
+
+
+def silence() -> None:
+    """Have MLflow keep to itself what it would log: what goes wrong is told once, by us, without its traceback."""
+    import mlflow  # noqa: F401  # first, as it sets levels of its own
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _milliseconds(at: str | None) -> int | None:
+    """Of a record's time, since 1970."""
+    return None if at is None else int(datetime.fromisoformat(at).timestamp() * 1000)
+
+
+def _begun(record: TrialRecord) -> int | None:
+    """When a trial began that the tracker has not seen run, so that the UI's *Duration* is that of the trial."""
+    ended = _milliseconds(record.ended)
+    return _milliseconds(record.started) if ended is None else ended - int(1000 * record.duration_s)
 
 
 def _user() -> str:

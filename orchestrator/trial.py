@@ -30,6 +30,7 @@ from orchestrator.store import (
     Status,
     TrialRecord,
     forget_state,
+    has_checkpoint,
     held_trial,
     read_record,
     recover_state,
@@ -63,6 +64,12 @@ class Job:
     trainable: Trainable
     given_up: Path | None = None
     """A file that is there once the trial's search has given it up; `None` of a trial that no search has asked for."""
+    needs: str | None = None
+    """Key of the trial that it starts from."""
+    first_phase: Job | None = None
+    """That trial, if it has to be run before."""
+    is_first_phase: bool = False
+    """Others start from its checkpoint: once that is gone, having finished is not enough."""
 
 
 class Pruned(BaseException):
@@ -73,15 +80,16 @@ def run_trial(job: Job, report: Report, *, alone: bool = False) -> TrialRecord:
     """Run a trial to its end and return its record, which is on disk by then. A failure is a record, not an exception.
 
     A trial whose folder holds the state of an interrupted one goes on from there; one that another process still runs
-    is waited for, and if that has finished it, its record stands. KeyboardInterrupt and the like are
-    recorded as an interruption and go on to the caller, and so does an OSError where the record itself cannot be
-    written.
+    is waited for, and if that has finished it, its record stands, unless others want its checkpoint, which was cleared.
+    KeyboardInterrupt and the like are recorded as an interruption and go on to the caller, and so does an OSError where
+    the record itself cannot be written.
     """
     job.folder.mkdir(parents=True, exist_ok=True)
     with held_trial(job.folder, _WAITS_S):
         _clear_left_over(job.folder)
         before = read_record(job.folder)
-        if before is not None and before.status == "finished":
+        is_cleared = job.is_first_phase and not has_checkpoint(job.folder)
+        if before is not None and before.status == "finished" and not is_cleared:
             return before
         return _run(job, report, alone)
 
@@ -182,6 +190,7 @@ def start_record(job: Job, *, alone: bool = False) -> TrialRecord:
         attempts=before.attempts + 1 if before is not None else 1,
         earlier=earlier,
         alone=alone,
+        needs=job.needs,
         trainable=identity.get("trainable", {}),
         settings=job.settings,
         data_digest=job.data_digest,
@@ -231,6 +240,7 @@ def config(job: Job) -> str:
             "data_digest": job.data_digest,
             "code_epoch": identity["code"],
             "trainable": identity.get("trainable", {}),
+            **({} if job.needs is None else {"needs": job.needs}),
             "provenance": dict(job.provenance),
         }
     )

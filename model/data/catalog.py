@@ -28,7 +28,7 @@ import platformdirs
 
 from model.data import builtin, cdr, docred
 from model.data.document import Document, to_json
-from model.data.files import decode, read_bytes, sha256
+from model.data.files import decode, digest_of, read_bytes, sha256
 from model.data.labels import Labels
 from model.settings import (
     BuiltinSettings,
@@ -77,6 +77,8 @@ class PublishedFile:
     address: str
     sha256: str | None = None
     """Of the unpacked file; `None` where we never saw the file."""
+    is_large: bool = False
+    """About a gigabyte: `get` fetches it only for a protocol that wants it."""
 
     @property
     def wanted(self) -> str:
@@ -124,6 +126,13 @@ _FILES: dict[str, tuple[PublishedFile, ...]] = {
             for split, n in (("train", 3008), ("dev", 300), ("test", 700))
         ),
         PublishedFile("train_annotated.json", ("docred",), Counts(3053), f"{_DOCRED}/train_annotated.json.gz"),
+        PublishedFile(
+            "train_distant.json",
+            ("docred",),
+            Counts(101873),
+            f"{_DOCRED}/train_distant.json.gz",
+            is_large=True,
+        ),
         PublishedFile("dev.json", ("docred",), Counts(998), f"{_DOCRED}/dev.json.gz"),
         PublishedFile(
             "test.json",
@@ -218,6 +227,12 @@ _PROTOCOLS: dict[str, dict[str, _Protocol]] = {
             "test.json",
             "the test documents have no relation labels: their relation scores mean nothing",
         ),
+        "distant": _three(
+            "train_distant.json",
+            "dev_joint.json",
+            "test_joint.json",
+            "the training documents were labelled by distant supervision",
+        ),
         "sample": _Protocol(
             (_Part("docred_200.json", 0, 140),),
             (_Part("docred_200.json", 140, 170),),
@@ -307,7 +322,12 @@ def digest(settings: DataSettings, search: Sequence[Path]) -> str:
     """
     if isinstance(settings, BuiltinSettings):
         return _builtin_digest(builtin.generate(settings))
-    return _digest(settings, {name: read_bytes(path) for name, path in _paths(settings, search).items()})
+    return _digest(settings, {name: digest_of(path) for name, path in _paths(settings, search).items()})
+
+
+def digest_of_phases(data: str, pretraining: str | None) -> str:
+    """The digest of all data that a trial rests on: of its own, and of that of the phase before, if there is one."""
+    return data if pretraining is None else _combined({"data": data, "pretraining": pretraining})
 
 
 def load(settings: DataSettings, search: Sequence[Path]) -> Corpus:
@@ -342,7 +362,7 @@ def load(settings: DataSettings, search: Sequence[Path]) -> Corpus:
         protocol=settings.protocol,
         **splits,
         labels=labels,
-        digest=_digest(settings, contents),
+        digest=_digest(settings, {name: sha256(content) for name, content in contents.items()}),
         notes=notes,
     )
 
@@ -404,6 +424,10 @@ def _protocol(settings: _FileSettings) -> _Protocol:
     return _PROTOCOLS[settings.name][settings.protocol]
 
 
+def _files_of(name: str, protocol: str) -> set[str]:
+    return {part.file for parts in _PROTOCOLS[name][protocol].splits.values() for part in parts}
+
+
 def _limit_notes(limit: Limit) -> tuple[str, ...]:
     return tuple(
         f"only the first {number} {split} documents"
@@ -429,20 +453,23 @@ def _paths(settings: _FileSettings, search: Sequence[Path]) -> dict[str, Path]:
     missing = [files[name] for name, path in found.items() if path is None]
     if missing:
         looked = ", ".join(map(str, search)) or "no folders"
+        only = f" --protocol {settings.protocol}" if any(file.is_large for file in missing) else ""
         raise DataNotFound(
             f"{settings.name}, protocol {settings.protocol}: not found: {', '.join(file.wanted for file in missing)}; "
             f"looked in {looked}; "
-            f"type `orchestrate data get {settings.name}`, or put the files, plain or .gz, below one of these folders"
+            f"type `orchestrate data get {settings.name}{only}`, or put the files, plain or .gz, below one of these "
+            f"folders"
         )
     return {name: path for name, path in found.items() if path is not None}
 
 
-def _digest(settings: _FileSettings, contents: Mapping[str, bytes]) -> str:
+def _digest(settings: _FileSettings, digests: Mapping[str, str]) -> str:
+    """`digests`: file name → that of its unpacked content."""
     return _combined(
         {
             "reader": _reader(settings),
             "splits": {
-                split: [[sha256(contents[part.file]), part.start, part.stop] for part in parts]
+                split: [[digests[part.file], part.start, part.stop] for part in parts]
                 for split, parts in _protocol(settings).splits.items()
             },
             "limit": settings.limit.model_dump(mode="json"),
@@ -500,10 +527,7 @@ def listing(search: Sequence[Path]) -> tuple[ListedData, ...]:
 
 def _listed(name: str, search: Sequence[Path]) -> ListedData:
     protocols = _PROTOCOLS.get(name, {})
-    needs = {
-        protocol: {part.file for parts in value.splits.values() for part in parts}
-        for protocol, value in protocols.items()
-    }
+    needs = {protocol: _files_of(name, protocol) for protocol in protocols}
     paths = {file.name: _find(file, search) for file in _FILES[name]}
     ready = tuple(protocol for protocol, files in needs.items() if all(paths[file] for file in files))
     return ListedData(
@@ -602,15 +626,18 @@ class Fetched:
     sha256: str
 
 
-def get(name: str, folder: Path | None = None, addresses: Mapping[str, str] | None = None) -> tuple[Fetched, ...]:
+def get(
+    name: str, folder: Path | None = None, addresses: Mapping[str, str] | None = None, protocol: str | None = None
+) -> tuple[Fetched, ...]:
     """Download the files of a data set from where its authors publish them into a data folder (the user's cache).
 
-    Files that are there are checked and kept. A file is put in place only once it is whole, can be read and is the
-    published one, by its digest or, where that is not known, by its counts. `addresses` (file name → address) replace
-    the official ones, for a mirror. An address that ends in .zip holds the file at any depth; one in .gz is unpacked.
+    With `protocol` those that it reads, else all but large ones. Files that are there are checked and kept. A file is
+    put in place only once it is whole, can be read and is the published one, by its digest or, where that is not known,
+    by its counts. `addresses` (file name → address) replace the official ones, for a mirror. An address that ends in
+    .zip holds the file at any depth; one in .gz is unpacked.
 
-    Raises ValueError for an unknown name, or a file name in `addresses` that the data set does not have, and
-    DownloadFailed if any file could not be had: the others are kept.
+    Raises ValueError for an unknown name or protocol, or a file name in `addresses` that the data set does not have,
+    and DownloadFailed if any file could not be had: the others are kept.
     """
     settings = _settings(name)
     if isinstance(settings, BuiltinSettings):
@@ -622,6 +649,10 @@ def get(name: str, folder: Path | None = None, addresses: Mapping[str, str] | No
     folder = folder or cache_folder()
     fetched, failed = [], []
     archives: dict[str, bytes | Exception] = {}
+    if protocol is not None and protocol not in _PROTOCOLS[name]:
+        raise ValueError(f"{name} has no protocol {protocol!r}; its protocols are {', '.join(_PROTOCOLS[name])}")
+    wanted = None if protocol is None else _files_of(name, protocol)
+    files = [file for file in files if (not file.is_large if wanted is None else file.name in wanted)]
     for file in files:
         address = replaced.get(file.name, file.address)
         try:

@@ -104,17 +104,21 @@ def describe(folder: Path) -> dict[str, Any]:
     return description
 
 
-def load_network(folder: Path) -> tuple[Network, PreTrainedTokenizerFast]:
-    """A trained network, ready to extract, that reads its memories as it did when it was saved. Needs no other file."""
-    description = describe(folder)
-    labels = Labels(
+def labels_of(description: dict[str, Any]) -> Labels:
+    """The types of a network, from what `describe` returned."""
+    return Labels(
         tuple(description["labels"]["entity_types"]),
         tuple(description["labels"]["relation_types"]),
         description["labels"]["relation_names"],
     )
+
+
+def load_network(folder: Path) -> tuple[Network, PreTrainedTokenizerFast]:
+    """A trained network, ready to extract, that reads its memories as it did when it was saved. Needs no other file."""
+    description = describe(folder)
     settings = JerexSettings.model_validate(description["settings"])
     tokenizer = AutoTokenizer.from_pretrained(str(folder / "tokenizer"))
-    network = Network(settings, labels, vocabulary_of(tokenizer), description["encoder"])
+    network = Network(settings, labels_of(description), vocabulary_of(tokenizer), description["encoder"])
     load_weights(folder, network)
     return network.eval(), tokenizer
 

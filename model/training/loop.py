@@ -52,12 +52,12 @@ def train(
 ) -> int:
     """Train to the end, from `folder/last` if there is one, and return the selected epoch (from 1).
 
-    It is the first with the highest `settings.select.score`. Each epoch is evaluated on dev; on test only where it
-    selects, which makes the scores on test too high.
+    It is the first with the highest `settings.select.score`, or the last, if that is set. Each epoch is evaluated on
+    dev; on test only where it selects, which makes the scores on test too high.
 
     Draws depend on the seed, the epoch and the document only, dropout on torch's generators, whose state is part of
-    `last`: an interrupted training goes on as if it had not been. Leaves the best network in `folder/checkpoint`, its
-    dev predictions and counts beside it, and a line for each epoch in `history.jsonl`.
+    `last`: an interrupted training goes on as if it had not been. Leaves the selected network in `folder/checkpoint`,
+    its dev predictions and counts beside it, and a line for each epoch in `history.jsonl`.
     """
     selected_by = settings.select.score
     if settings.select.on == "test":
@@ -66,7 +66,7 @@ def train(
     reading_from = first_reading_step(network.settings.memory.warmup_proportion, n_steps)
     pools = [pool(document, corpus.labels, network.settings.mention.max_span_size) for document in corpus.train]
     optimiser = build_optimiser(network, settings)
-    last, best_folder, history_path = folder / "last", folder / "checkpoint", folder / "history.jsonl"
+    last, selected_folder, history_path = folder / "last", folder / "checkpoint", folder / "history.jsonl"
     history: list[dict] = []
     step = 0
     if checkpoint.recover(last):
@@ -77,6 +77,7 @@ def train(
         history = history[: progress.epoch]
         log.info("resuming after epoch %d of %d (step %d of %d)", progress.epoch, settings.epochs, step, n_steps)
     schedule = build_schedule(optimiser, n_steps, settings.learning_rate_warmup, step)
+    keeps_last = settings.select.epoch == "last"
     best = max((entry["metrics"][selected_by] for entry in history), default=-1.0)
 
     for epoch in range(len(history) + 1, settings.epochs + 1):
@@ -128,15 +129,18 @@ def train(
             ", ".join(f"{name} {metrics[name]:.2f}" for name in dict.fromkeys((selected_by, "dev/mention_f1"))),
             time.monotonic() - started,
         )  # fmt: skip
-        if metrics[selected_by] > best:
+        if epoch == settings.epochs if keeps_last else metrics[selected_by] > best:
             best = metrics[selected_by]
             evaluation.write(folder, "dev")
-            checkpoint.save(best_folder, network, tokenizer, progress, {"metrics": metrics})
+            of_data = {"data_digest": corpus.digest}
+            checkpoint.save(selected_folder, network, tokenizer, progress, {"metrics": metrics, **of_data})
         history.append({"epoch": epoch, "step": step, "metrics": metrics})
         _write_lines(history_path, history)
         if epoch < settings.epochs:
             checkpoint.save(last, network, tokenizer, progress, {}, optimiser)
         report({"epoch": epoch, "metrics": metrics})
+    if keeps_last:
+        return settings.epochs
     # the first of equal ones
     return max(history, key=lambda entry: entry["metrics"][selected_by])["epoch"]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from model.data.catalog import digest_of_phases
 from model.data.encoded import EncodedCorpus, load_encoded
 from model.encoder import load_tokenizer, quiet_libraries, vocabulary_of
 from model.joint.network import Network
@@ -16,6 +17,7 @@ from model.settings import DataSettings, EncoderSettings, ExperimentSettings
 from model.training import checkpoint
 from model.training.device import memory, reset_peak_memory, resolve_device
 from model.training.loop import Report, evaluate, train
+from model.training.transfer import take_over
 
 log = logging.getLogger("model")
 
@@ -44,16 +46,25 @@ def run(
     device: str = "auto",
     threads: int | None = None,
     report: Report = lambda epoch: None,
+    first_phase: Path | None = None,
 ) -> dict:
     """Train on train, select the epoch by `settings.training.select`, evaluate the selected network on test.
 
     Goes on from `folder/last` where an earlier call was interrupted. `device`: `auto` takes a GPU where there is one.
-    `threads`: CPU threads, for the caller to choose, as trials run side by side. Returns `metrics`
-    (`{dev,test}/{subtask}_{precision,recall,f1}` in percent, at the selected epoch), `selected_epoch`, and facts about
-    the trial: `reading_at_selected_epoch` is None where the settings let the memories never be read, and the facts of
-    `model.training.device.memory` are there on a GPU only. Leaves checkpoint, predictions and per-document counts in
-    `folder`, and in `.last.old` the state before the last epoch, for the case that the result gets lost.
+    `threads`: CPU threads, for the caller to choose, as trials run side by side. `first_phase`: where the settings have
+    `pretraining`, the folder in which `run(settings.first_phase, settings.pretraining.seed, …)` has finished; training
+    starts from its weights. Returns `metrics` (`{dev,test}/{subtask}_{precision,recall,f1}` in percent, at the selected
+    epoch), `selected_epoch`, and facts about the trial: `reading_at_selected_epoch` is None where the settings let the
+    memories never be read, the facts of `model.training.device.memory` are there on a GPU only, and `pretraining` tells
+    what was taken over from the first phase. Leaves checkpoint, predictions and per-document counts in `folder`, and in
+    `.last.old` the state before the last epoch, for the case that the result gets lost.
     """
+    if (settings.pretraining is None) != (first_phase is None):
+        raise ValueError(
+            "the settings have `pretraining`, wanted `first_phase`, the folder of the trial that comes before"
+            if first_phase is None
+            else f"found the first phase {first_phase}, but the settings have no `pretraining`"
+        )
     quiet_libraries()
     if threads is not None:
         torch.set_num_threads(threads)
@@ -66,6 +77,7 @@ def run(
     torch.manual_seed(seed)
     tokenizer = load_tokenizer(settings.model.encoder)
     network = Network(settings.model, corpus.labels, vocabulary_of(tokenizer)).to(place)
+    transfer = None if first_phase is None else take_over(first_phase, settings, network)
     n_windows = sum(len(network.encoder.windows(d.n_subwords)) > 1 for d in (*corpus.train, *corpus.dev, *corpus.test))
     if n_windows:
         log.info("%d documents are longer than the encoder and are encoded in overlapping windows", n_windows)
@@ -80,7 +92,7 @@ def run(
     checkpoint.put_aside(folder / "last")
     log.info(
         "selected epoch %d by %s: test strict relation F1 %.2f, relation F1 %.2f, entity F1 %.2f, mention F1 %.2f",
-        selected_epoch, settings.training.select.score, metrics["test/relation_strict_f1"],
+        selected_epoch, settings.training.select, metrics["test/relation_strict_f1"],
         metrics["test/relation_f1"], metrics["test/entity_f1"], metrics["test/mention_f1"],
     )  # fmt: skip
     return {
@@ -89,7 +101,8 @@ def run(
         "reading_at_selected_epoch": progress.reading if settings.model.memory.are_read else None,
         "parameters": sum(p.numel() for p in network.parameters()),
         "trained_parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
-        "data_digest": corpus.digest,
+        "data_digest": digest_of_phases(corpus.digest, None if transfer is None else transfer.data_digest),
+        **({} if transfer is None else {"pretraining": transfer.facts()}),
         "device": str(place),
         **memory(place),
         "documents_in_windows": n_windows,

@@ -2,6 +2,10 @@
 
 A backend takes from the queue as long as it has room, and hands every record back. A trial that failed for a reason
 that may pass waits again at the end; one that ran out of memory comes back alone.
+
+A trial of two phases is not handed out before its first phase has finished with its checkpoint there. First phases that
+have to be run come into the queue with the trials that need them, once for all of those and before the others. Where
+one comes to another end, the trials that need it leave the queue.
 """
 
 from __future__ import annotations
@@ -9,17 +13,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from orchestrator.failures import full_disk, is_retried
 from orchestrator.identity import canonical
 from orchestrator.scheduling.shares import GpuShares
 from orchestrator.schema import MEASURED, Resources
-from orchestrator.store import TrialRecord
+from orchestrator.store import TrialRecord, has_checkpoint, read_record
 from orchestrator.trial import Job
 
 RETRIES = 2
 """Attempts after the first, for each trial of one run."""
+
+
+_Standing = Literal["open", "there", "gone"]
 
 
 @dataclass(frozen=True)
@@ -63,19 +70,30 @@ class Queue:
         self.stopped: str | None = None
         """Why nothing more is started, if so."""
         self.n_ended = 0
-        self._waiting: deque[tuple[Job, bool]] = deque((job, False) for job in jobs)
+        self._waiting: deque[tuple[Job, bool]] = deque()
         self._in_flight: dict[str, tuple[Job, bool]] = {}
         self._left: dict[str, int] = {}
         self._retries = retries
+        self._first_phases: dict[str, _Standing] = {}
+        # first phases at once, as others wait for them; one that has failed for good is only here to be run again
+        jobs = sorted(jobs, key=lambda job: not job.is_first_phase)
+        for job in jobs:
+            self._add_first_phase(job)
+        for job in jobs:
+            if not job.is_first_phase:
+                self._add(job)
 
     def next(self) -> Start | None:
         """The next trial; `None` if none is ready, or nothing more is to be started."""
         if self.stopped is not None:
             return None
         at = self._first_ready()
-        if at is None and (more := self._from_source()) is not None:
-            at = len(self._waiting)
-            self._waiting.append((more, False))
+        # what is suggested while others wait for their first phase would be suggested without what those will tell
+        if at is None and not self._some_wait_for_a_first_phase and (more := self._from_source()) is not None:
+            if not self._add(more):
+                self.stopped = f"the trial that {more.variant} starts from ({more.needs}) has not finished"
+                return None
+            at = self._first_ready()
         if at is None:
             return None
         job, alone = self._waiting[at]
@@ -88,6 +106,12 @@ class Queue:
         self._in_flight.pop(job.key, None)
         self.n_ended += record.status in ("finished", "pruned")
         self.shares.learn(canonical(job.settings), record)
+        why = self._why_again(job, record)
+        if why is None and job.key in self._first_phases:
+            self._end_first_phase(job, record)
+        return why
+
+    def _why_again(self, job: Job, record: TrialRecord) -> str | None:
         failure = record.failure
         if record.status != "failed" or failure is None:
             return None
@@ -136,12 +160,50 @@ class Queue:
             self.stopped = f"the next trial cannot be written down ({error}); the same command goes on from here"
             return None
 
+    def _add(self, job: Job) -> bool:
+        """Put a trial in line, behind its first phase; not if that has come to an end without a checkpoint."""
+        self._add_first_phase(job)
+        if job.first_phase is not None and self._first_phases[job.first_phase.key] == "gone":
+            return False
+        self._waiting.append((job, False))
+        return True
+
+    def _add_first_phase(self, job: Job) -> None:
+        """Put the first phase of a trial in line, unless it was there already, or has failed for good before."""
+        first = job if job.is_first_phase else job.first_phase
+        if first is None or first.key in self._first_phases:
+            return
+        record = None if first is job else read_record(first.folder)
+        if record is not None and record.has_failed_for_good:
+            self._first_phases[first.key] = "gone"
+            return
+        self._first_phases[first.key] = "open"
+        self._waiting.append((first, False))
+
+    def _end_first_phase(self, job: Job, record: TrialRecord) -> None:
+        if record.status == "finished" and has_checkpoint(job.folder):
+            self._first_phases[job.key] = "there"
+            return
+        self._first_phases[job.key] = "gone"
+        rest = [one for one in self._waiting if one[0].first_phase is None or one[0].first_phase.key != job.key]
+        self._waiting = deque(rest)
+
+    def _waits_for_a_first_phase(self, job: Job) -> bool:
+        return job.first_phase is not None and self._first_phases[job.first_phase.key] != "there"
+
+    @property
+    def _some_wait_for_a_first_phase(self) -> bool:
+        return any(self._waits_for_a_first_phase(job) for job, _ in self._waiting)
+
     def _first_ready(self) -> int | None:
-        """The first in line; where memory is measured, not one whose variant is being measured right now."""
-        if self.resources.gpus != MEASURED:
-            return 0 if self._waiting else None
-        measured = {canonical(job.settings) for job in self.in_flight}
+        """The first in line that waits for no other; where memory is measured, not one whose variant is being measured
+        right now."""
+        measured = {canonical(job.settings) for job in self.in_flight} if self.resources.gpus == MEASURED else set()
         for at, (job, alone) in enumerate(self._waiting):
+            if self._waits_for_a_first_phase(job):
+                continue
+            if self.resources.gpus != MEASURED:
+                return at
             settings = canonical(job.settings)
             if alone or settings not in measured or self.shares.has(settings):
                 return at

@@ -32,6 +32,8 @@ class Surroundings:
     device: str
     """`auto`, `cpu`, `cuda`."""
     threads: int
+    first_phase: Path | None = None
+    """The folder of the finished trial that a trial of two phases starts from."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,18 @@ class Permissions:
 
     imports: bool = False
     commands: bool = False
+
+
+@dataclass(frozen=True)
+class FirstPhase:
+    """A trial that has to be finished before another one, which starts from the checkpoint that it leaves."""
+
+    settings: dict[str, Any]
+    """Complete, typed and plain, and with nothing that decides neither its scores nor its weights, as trials share a
+    first phase whose settings are equal."""
+    seed: int
+    at: SettingPath
+    """The part of the other one's settings that asks for it."""
 
 
 class Trainable(Protocol):
@@ -72,11 +86,16 @@ class Trainable(Protocol):
         ...
 
     def data_settings(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The part of the settings that decides which data is read."""
+        """The part of the settings that decides which data is read, that of a first phase included."""
         ...
 
     def data_digest(self, values: Mapping[str, Any], search: Sequence[Path]) -> str:
-        """Digest of the data that a trial reads. Raises ValueError or OSError for data that is not there."""
+        """Digest of the data that a trial rests on, that of a first phase included. Raises ValueError or OSError for
+        data that is not there."""
+        ...
+
+    def first_phase(self, values: Mapping[str, Any]) -> FirstPhase | None:
+        """The trial that comes before one of these settings, and has itself none before it; `None` if none does."""
         ...
 
     def data_names(self, values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -96,8 +115,8 @@ class Trainable(Protocol):
         ...
 
     def pilot(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], int] | None:
-        """Settings of a trial that is a small part of this one, and how many times longer this one is; `None` if there
-        is no such part."""
+        """Settings of a trial that is a small part of this one and has no first phase, and how many times longer this
+        one is; `None` if there is no such part."""
         ...
 
     def preparation(self, values: Mapping[str, Any]) -> str | None:
@@ -111,8 +130,9 @@ class Trainable(Protocol):
     def run(
         self, values: Mapping[str, Any], seed: int, folder: Path, where: Surroundings, report: Report
     ) -> Mapping[str, Any]:
-        """Train. Returns `metrics`, `selected_epoch` if there is one, and facts; leaves files in `folder`, and while it
-        runs its state in `folder/last`, from which a second call goes on."""
+        """Train. Returns `metrics`, `selected_epoch` if there is one, and facts; leaves files in `folder`, one that
+        others start from in `folder/checkpoint`, and while it runs its state in `folder/last`, from which a second call
+        goes on."""
         ...
 
 

@@ -33,7 +33,7 @@ from orchestrator.identity import canonical
 from orchestrator.overrides import SettingPath, flat, value_at
 from orchestrator.positions import dotted
 from orchestrator.store import HISTORY, STATE, read_history, write_durably
-from orchestrator.trainables import Report
+from orchestrator.trainables import FirstPhase, Report
 from reports.settings import word
 
 LAST = STATE
@@ -90,6 +90,9 @@ class Foreign:
             for given in self.inputs
         ]
         return hashlib.sha256(canonical(found).encode()).hexdigest()
+
+    def first_phase(self, values: Mapping[str, Any]) -> FirstPhase | None:
+        return None
 
     def data_names(self, values: Mapping[str, Any]) -> tuple[str, ...]:
         return tuple(

@@ -18,7 +18,7 @@ from model.embedded import EncoderNotFound
 from model.settings import EncoderSettings, ExperimentSettings
 from orchestrator.identity import canonical
 from orchestrator.overrides import SettingPath
-from orchestrator.trainables import Permissions, Report, Surroundings, Unprepared
+from orchestrator.trainables import FirstPhase, Permissions, Report, Surroundings, Unprepared
 from reports.settings import METRICS
 
 
@@ -51,13 +51,26 @@ class Model:
         return ExperimentSettings.model_validate(values).model_dump(mode="json")
 
     def data_settings(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        return values["data"]
+        before = values.get("pretraining")
+        # of a search, settings that are no settings come here too
+        return {"data": values["data"], "pretraining": before.get("data") if isinstance(before, Mapping) else None}
 
     def data_digest(self, values: Mapping[str, Any], search: Sequence[Path]) -> str:
-        return catalog.digest(_settings(values).data, search)
+        settings = _settings(values)
+        before = None if settings.pretraining is None else catalog.digest(settings.pretraining.data, search)
+        return catalog.digest_of_phases(catalog.digest(settings.data, search), before)
+
+    def first_phase(self, values: Mapping[str, Any]) -> FirstPhase | None:
+        if values.get("pretraining") is None:
+            return None
+        settings = _settings(values)
+        assert settings.first_phase is not None and settings.pretraining is not None
+        return FirstPhase(settings.first_phase.model_dump(mode="json"), settings.pretraining.seed, ("pretraining",))
 
     def data_names(self, values: Mapping[str, Any]) -> tuple[str, ...]:
-        return (values["data"]["name"],)
+        before = values.get("pretraining")
+        name = values["data"]["name"]
+        return (name if before is None else f"{name} after {before['data']['name']}",)
 
     def selects_on_test(self, values: Mapping[str, Any]) -> bool:
         # a protocol that has no dev documents of its own does so as well
@@ -75,7 +88,9 @@ class Model:
         return embedded.weight_bytes(values["model"]["encoder"]["name"])
 
     def pilot(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], int] | None:
-        return {**values, "training": {**values["training"], "epochs": 1}}, values["training"]["epochs"]
+        training = values["training"]
+        # from which weights an epoch starts does not change how long it takes
+        return {**values, "training": {**training, "epochs": 1}, "pretraining": None}, training["epochs"]
 
     def preparation(self, values: Mapping[str, Any]) -> str:
         return canonical([values["data"], values["model"]["encoder"]])
@@ -99,6 +114,7 @@ class Model:
             device=where.device,
             threads=where.threads,
             report=report,
+            first_phase=where.first_phase,
         )
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from model.data import catalog
 from model.data.catalog import DataNotFound, DownloadFailed
+from model.data.files import digest_of, read_bytes
 from model.settings import BuiltinSettings, CdrSettings, DocredSettings, Limit, RedocredSettings
 
 CDR_FILES: tuple[str, ...] = (
@@ -162,6 +163,7 @@ def test_the_sample_is_parted_into_140_30_and_30(tmp_path):
     [
         (DocredSettings(), ("train_joint", "dev_joint", "test_joint")),
         (DocredSettings(protocol="annotated"), ("train_annotated", "dev", "test")),
+        (DocredSettings(protocol="distant"), ("train_distant", "dev_joint", "test_joint")),
         (RedocredSettings(), ("train_revised", "dev_revised", "test_revised")),
     ],
 )
@@ -244,6 +246,28 @@ def test_a_digest_depends_on_the_reader(cdr_folder, monkeypatch):
     monkeypatch.setattr("model.data.builtin.WORDS", (61, 120))
     after = [catalog.digest(settings, [cdr_folder]) for settings in (CdrSettings(), BuiltinSettings())]
     assert all(old != new for old, new in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_the_digest_of_a_file_is_that_of_what_is_in_it_and_follows_its_content(tmp_path, suffix):
+    path = put(tmp_path, f"a.json{suffix}", "one")
+    assert digest_of(path) == catalog.sha256(b"one") == catalog.sha256(read_bytes(path))
+    path.unlink()
+    put(tmp_path, f"a.json{suffix}", "another")
+    assert digest_of(path) == catalog.sha256(b"another")
+
+
+def test_the_digest_of_a_file_that_is_cut_off_is_refused(tmp_path):
+    path = put(tmp_path, "a.json.gz", "one" * 1000)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ValueError, match="not a whole gzip file"):
+        digest_of(path)
+
+
+def test_two_phases_have_a_digest_of_both_corpora():
+    assert catalog.digest_of_phases("a", None) == "a"
+    pairs = [("a", "b"), ("b", "a"), ("a", "c"), ("a", None), ("b", None)]
+    assert len({catalog.digest_of_phases(*pair) for pair in pairs}) == len(pairs)
 
 
 def test_a_protocol_that_selects_on_test_is_known():
@@ -412,6 +436,36 @@ def test_without_a_network_get_says_what_to_put_where(server, tiny_cdr, tmp_path
     assert "orchestrate data check cdr" in message
     assert Handler.asked == {"/none.zip": 1}
     assert not target.exists()
+
+
+def test_get_takes_a_large_file_only_for_a_protocol_that_reads_it(server, tmp_path, monkeypatch):
+    folder, address = server
+    files = tuple(
+        dataclasses.replace(file, published=catalog.Counts(1), sha256=None) for file in catalog._FILES["docred"]
+    )
+    monkeypatch.setitem(catalog._FILES, "docred", files)
+    for file in files:
+        put(folder, file.name, docred(file.name))
+    addresses = {file.name: f"{address}/{file.name}" for file in files}
+    target = tmp_path / "data"
+    fetched = {Path(file.path).name for file in catalog.get("docred", target, addresses)}
+    assert fetched == {file.name for file in files} - {"train_distant.json"}
+    distant = DocredSettings(protocol="distant")
+    with pytest.raises(
+        DataNotFound, match="docred/train_distant.json;.*`orchestrate data get docred --protocol distant`"
+    ):
+        catalog.locate(distant, [target])
+    again = catalog.get("docred", target, addresses, "distant")
+    assert [(Path(file.path).name, file.state) for file in again] == [
+        ("dev_joint.json", "already there"),
+        ("test_joint.json", "already there"),
+        ("train_distant.json", "downloaded"),
+    ]
+    assert ids(catalog.load(distant, [target]).train) == ["train_distant.json"]
+    with pytest.raises(
+        ValueError, match="docred has no protocol 'distand'; its protocols are joint, annotated, distant"
+    ):
+        catalog.get("docred", target, addresses, "distand")
 
 
 def test_get_refuses_names_that_it_does_not_know(tmp_path):

@@ -52,6 +52,7 @@ CANNOT_TELL = {
     "levels_of_equal_settings": LAYERS,
     "names_of_one_variant": EQUAL,
     "not_a_number_of_a_command": NUMBERS,
+    "pretraining_without_data": LAYERS,
     "published_excluded": NAMES,
     "published_in_a_cell_of_ours": NAMES,
     "published_of_nobody": NAMES,

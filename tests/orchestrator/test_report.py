@@ -37,7 +37,7 @@ def test_results_of_another_code_epoch_are_taken_only_by_force_and_the_caption_s
     forced = report.results(now, place, force=True)
     assert {trial.key for trial in forced.trials} == set(before.executed)
     assert forced.mixed is not None and forced.mixed.startswith("4 of 4 trials read other data, or ran other code")
-    made, files = report.write(now, place, tmp_path / "out", force=True)
+    made, files = report.write(now, place, None, tmp_path / "out", force=True)
     assert made == forced
     for name in ("table.tex", "table.md"):
         assert "Forced: 4 of 4 trials" in files[name].read_text()

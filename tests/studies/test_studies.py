@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from model.settings import ExperimentSettings
+from orchestrator.plan import plan
 from orchestrator.schema import load
+from orchestrator.store import Home
 from orchestrator.variants import check
 from reports.settings import word
+from tests.data.test_catalog import CDR_FILES, docred, pubtator, put
 
 STUDIES = Path(__file__).parents[2] / "studies"
 FILES = sorted(STUDIES.glob("*.yaml"))
@@ -17,13 +20,16 @@ OF_THE_PAPER = [path for path in FILES if path.stem != "quickstart" and load(pat
 N_VARIANTS = {
     "lookup": 7,
     "lookup_command": 3,
+    "memory_architecture": 5,
     "memory_parts": 11,
+    "pretraining": 12,
     "quickstart": 3,
     "read_normalisation": 3,
     "relation_classifier": 2,
     "search": 1,
     "similarity": 12,
     "slot_size": 4,
+    "table1": 10,
     "table2": 12,
     "warmup": 6,
 }
@@ -35,7 +41,7 @@ def test_a_study_validates_under_every_budget(path):
     assert loaded.study.study == path.stem
     for budget, expansion in check(loaded).items():
         assert len(expansion.variants) == N_VARIANTS[path.stem], budget
-        assert expansion.baseline is not None or path.stem in ("search", "table2")
+        assert expansion.baseline is not None or path.stem in ("pretraining", "search", "table1", "table2")
 
 
 @pytest.mark.parametrize("path", OF_THE_PAPER, ids=lambda path: path.stem)
@@ -67,6 +73,49 @@ def test_the_warm_up_study_sweeps_the_proportion():
     assert {(v.settings["data"]["name"], v.settings["model"]["relation"]["pairs"]["kind"]) for v in variants} == {
         ("cdr", "multi_instance")
     }
+
+
+def planned_in(tmp_path, name, budget):
+    data = tmp_path / "data"
+    for file in ("docred/train_joint", "docred/dev_joint", "docred/test_joint", "docred/train_distant"):
+        put(data, f"{file}.json", docred("a"))
+    for file in ("train_revised", "dev_revised", "test_revised"):
+        put(data, f"redocred/{file}.json", docred("a"))
+    put(data, "docred/docred_200.json", docred("a"))
+    for file in CDR_FILES:
+        put(data, f"cdr/{file}", pubtator(1))
+    return plan(load(STUDIES / f"{name}.yaml"), budget, Home.at(tmp_path / "home"), [data])
+
+
+@pytest.mark.parametrize("budget", ["full", "cpu", "smoke"])
+def test_pre_training_is_done_once_for_all_that_share_it_in_both_studies(tmp_path, budget):
+    table, pretraining = (planned_in(tmp_path, name, budget) for name in ("table1", "pretraining"))
+    wanted = {trial.key for trial in pretraining.first_phases}
+    assert wanted == {trial.key for trial in table.first_phases}
+    # JEREX and ours; at the smaller budgets each corpus is pre-trained on another
+    assert len(wanted) == (2 if budget == "full" else 4)
+    for trial in pretraining.first_phases:
+        data, training = trial.variant.settings["data"], trial.variant.settings["training"]
+        if budget == "full":
+            assert (data["name"], data["protocol"], training["epochs"], training["learning_rate"]) == (
+                "docred", "distant", 1, 5e-5,
+            )  # fmt: skip
+    for trial in pretraining.trials:
+        given = trial.variant.settings
+        assert (trial.needs is None) == (given["pretraining"] is None)
+        if given["pretraining"] is not None:
+            # no document is in both phases
+            assert given["pretraining"]["data"]["protocol"] != given["data"]["protocol"]
+    shared = {trial.key for trial in table.trials} & {trial.key for trial in pretraining.trials}
+    n_seeds = len(table.seeds)
+    assert len(shared) == 8 * n_seeds and len(table.trials) == 10 * n_seeds
+
+
+def test_tables_1_and_2_share_the_trials_that_they_have_in_common(tmp_path):
+    for budget in ("full", "cpu", "smoke"):
+        one, two = ({t.key for t in planned_in(tmp_path, name, budget).trials} for name in ("table1", "table2"))
+        # JEREX and ours + memory, with the multi-instance classifier, on CDR and Re-DocRED
+        assert len(one & two) >= 4
 
 
 def test_quickstart_needs_nothing_from_outside():
