@@ -116,12 +116,12 @@ BETWEEN = 0.03
 SIZE = 6.2
 """Points of all text."""
 LONGEST = 0.75
-LONGEST_MENTION = 1.1
+LONGEST_MENTION = 1.35
 """Inches of a word, and of a mention with its type; a longer one ends in an ellipsis."""
 BLOCKS = 5
 """Lines of words, at most; fewer, where there are many slots."""
 ALL_UP_TO = 10
-SLOTS = 8
+SLOTS = 6
 """Slots of a memory that are all shown, and how many are of one that has more."""
 LIMITS = (2, 4)
 """Least and greatest power of two at which a cell is black; at its inverse it is white."""

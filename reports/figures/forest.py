@@ -20,7 +20,7 @@ from reports.figures.labels import budget_told, factor_told, variant_title
 from reports.figures.lines import Lines
 from reports.figures.style import COLUMN, PAGE, STYLE, legend, sheet, wrapped
 from reports.records import StudyResults
-from reports.settings import ByDatasetSettings
+from reports.settings import ByDatasetSettings, SweepSettings
 from reports.statistics.family import Comparison
 from reports.table import probability
 
@@ -31,7 +31,8 @@ INTERVAL: dict[str, Any] = {"color": "black", "linewidth": 0.9, "markeredgewidth
 ZERO: dict[str, Any] = {"color": "black", "linewidth": 0.7}
 NUMBERS: dict[str, Any] = {"fontsize": 6.5, "va": "center"}
 MANY = 12
-"""More comparisons take the width of a page, and a line of text each."""
+MOST = 32
+"""More comparisons take the width of a page, and a line of text each; and no more than so many fit on one."""
 
 
 def draw(results: StudyResults, comparisons: Mapping[tuple[str, str], Comparison]) -> Figure | None:
@@ -47,6 +48,10 @@ def draw(results: StudyResults, comparisons: Mapping[tuple[str, str], Comparison
     ]
     if all(comparison.difference is None for _, comparison in compared):
         return None
+    n_left_out = max(len(compared) - MOST, 0)
+    if n_left_out:
+        ranked = sorted(compared, key=lambda one: 1.0 if one[1].p_adjusted is None else one[1].p_adjusted)[:MOST]
+        compared = [one for one in compared if one in ranked]
     shown = [comparison for _, comparison in compared]
     many = len(shown) > MANY
     labels = [variant_title(results, variant) for variant, _ in compared]
@@ -67,7 +72,7 @@ def draw(results: StudyResults, comparisons: Mapping[tuple[str, str], Comparison
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
     width = (PAGE if many else COLUMN) - 0.9
     axes.set_xlabel(wrapped(_axis(results), width, STYLE["axes.labelsize"]))
-    _legend(figure, results, shown)
+    _legend(figure, results, shown, n_left_out)
     return figure
 
 
@@ -99,8 +104,10 @@ def _limits(compared: Iterable[Comparison]) -> tuple[float, float]:
     ends = [(one.low, one.high) for one in of if one.low is not None and one.high is not None]
     narrowest = min((max(abs(low), abs(high)) for low, high in ends), default=0.0)
     enough = max(4 * max(map(abs, differences)), 2 * narrowest) or 1.0
-    low = max(min([0.0, *differences, *(low for low, _ in ends)]), -enough)
-    high = min(max([0.0, *differences, *(high for _, high in ends)]), enough)
+    low = min([0.0, *differences, *(low for low, _ in ends)])
+    high = max([0.0, *differences, *(high for _, high in ends)])
+    if max(-low, high) > 1.5 * enough:
+        low, high = max(low, -enough), min(high, enough)
     return low, high
 
 
@@ -132,12 +139,13 @@ def _axis(results: StudyResults) -> str:
         baseline = report.name(report.baseline) if report.rows else report.baseline
     else:
         baseline = None if results.baseline is None else shown_name(results, results.variant(results.baseline))
+        baseline = f"{report.x_title} {baseline}" if isinstance(report, SweepSettings) else baseline
     unit = " (points)" if info.percent else ""
     lower = "; lower is better" if info.better == "lower" else ""
     return f"difference to {baseline} in {metric_title(report, main)}{unit}{lower}"
 
 
-def _legend(figure: Figure, results: StudyResults, compared: Sequence[Comparison]) -> None:
+def _legend(figure: Figure, results: StudyResults, compared: Sequence[Comparison], n_left_out: int) -> None:
     verdicts = {one.verdict for one in compared if one.difference is not None}
     first = compared[0]
     level = f"{100 * (1 - first.alpha):.3g} % interval"
@@ -161,6 +169,8 @@ def _legend(figure: Figure, results: StudyResults, compared: Sequence[Comparison
     reasons = {one.why for one in compared if one.why is not None}
     told += [f"{first.alpha:g} is out of reach: {reasons.pop()}"] if len(reasons) == 1 else []
     told += factor_told(results, "rows")
+    if n_left_out:
+        told.append(f"those of the smallest p; {n_left_out} further comparisons are in differences.csv")
     legend(figure, entries, [*told, *budget_told(results)])
 
 

@@ -40,7 +40,7 @@ BOUNDARY: dict[str, Any] = {"color": "black", "linewidth": 0.8, "linestyle": (0,
 SMALL = 6.3
 """Points."""
 
-PANELS = 48
+PANELS = 24
 """More are not drawn, as nobody could read them; the figure says how many it leaves out."""
 
 
@@ -51,7 +51,7 @@ def draw(results: StudyResults) -> Figure | None:
         return None
     variants = ordered_variants(results)
     shown = variants[:PANELS]
-    most_columns = next(n for n, most in ((1, 1), (2, 4), (4, 24), (6, PANELS)) if len(shown) <= most)
+    most_columns = next(n for n, most in ((1, 1), (2, 4), (4, PANELS)) if len(shown) <= most)
     n_rows = math.ceil(len(shown) / most_columns)
     n_columns = math.ceil(len(shown) / n_rows)
     width = COLUMN if n_columns <= 2 else PAGE

@@ -6,6 +6,7 @@ by colour alone.
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -112,12 +113,18 @@ def sheet(width: float, height: float) -> Figure:
 
 def drawable(text: str) -> str:
     """A letter that the font lacks is drawn by its code, as in LaTeX."""
-    letters = get_font(findfont(STYLE["font.family"])).get_charmap()
+    letters = _letters()
     return "".join(
         letter if ord(letter) in letters or letter.isspace() else f"[U+{ord(letter):04X}]" for letter in text
     )
 
 
+@functools.cache
+def _letters() -> frozenset[int]:
+    return frozenset(get_font(findfont(STYLE["font.family"])).get_charmap())
+
+
+@functools.lru_cache(maxsize=20_000)
 def width_of(text: str, size: float) -> float:
     """Inches that a text takes in our font at `size` points: those of its longest line."""
     font = get_font(findfont(STYLE["font.family"]))

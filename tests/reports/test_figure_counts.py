@@ -100,10 +100,10 @@ def test_of_many_types_the_rare_ones_are_pooled():
     assert n_gold[:-1] == sorted(n_gold[:-1], reverse=True)
     one = NINETY_SIX.counts.trials["v0-1", "test"].tasks["relation_strict"]
     assert sum(n_gold) == int(one.counts[:, [0, 2]].sum())
-    rest = set(one.by_type()) - set(labels(axes)[:-1])
-    # a type that is in gold in no document may still have been found
-    assert labels(axes)[-1] == f"{int(labels(axes)[-1].split()[0])} other types" and len(rest) <= int(
-        labels(axes)[-1].split()[0]
+    # of three variants over three seeds, what one trial has neither found nor in gold another may have found
+    assert (
+        labels(axes)[-1].endswith(" other types")
+        and int(labels(axes)[-1].split()[0]) >= len(one.by_type()) - types.MOST
     )
     sixteen = counted((0.0,), CODES[: types.MOST + 1])
     assert len(labels(drawn(types, sixteen).axes[0])) == types.MOST + 1
@@ -113,7 +113,7 @@ def test_of_many_types_the_rare_ones_are_pooled():
 def test_of_more_than_three_variants_the_best_on_dev_stands_beside_its_baseline():
     figure = drawn(types, NINETY_SIX)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["v0 (baseline)", "v1"]
-    assert "2 further variants are not drawn" in figure.legends[0].get_title().get_text()
+    assert "2 further variants are not drawn" in figure.legends[0].get_title().get_text().replace("\n", " ")
     # on dev another is the best, whatever the test set says
     trials = [
         replace(trial, metrics={**trial.metrics, samples.ON_DEV: 99.0}) if trial.variant == "v2" else trial

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.figures import forest
-from reports.figures.style import style
+from reports.figures.style import PAGE, TALLEST, style
 from reports.records import StudyResults
 from reports.settings import ComparisonSettings
 from reports.significance import family
@@ -16,7 +16,7 @@ from tests.reports import samples
 from tests.reports.figured import counted, many, on_two_data_sets
 from tests.reports.legible import faults, is_grey
 
-COUNTED = counted((0.0, 0.8, 0.02), labels=("JEREX", "ours + memory", "ours, no read"), n_seeds=5)
+COUNTED = counted((0.0, 0.8, 0.02, 0.16), labels=("JEREX", "ours + memory", "ours, no read", "slots"), n_seeds=5)
 SECONDS = {"test/seconds": samples.FOREIGN["test/seconds"], "dev/loss": samples.FOREIGN["dev/loss"]}
 SAMPLES = {
     "counted": COUNTED,
@@ -64,21 +64,26 @@ def test_all_text_can_be_read(name: str):
 def test_a_line_has_difference_interval_and_p_of_its_comparison():
     figure = drawn(COUNTED)
     (axes,) = figure.axes
-    one, other = (COUNTED.comparisons[name, samples.MAIN] for name in ("v1", "v2"))
-    assert (one.verdict, other.verdict) == ("better", "no difference shown")
-    assert marks(axes) == [(one.difference, "SHOWN"), (other.difference, "NOT_SHOWN")]
-    drawn_ends = [
-        tuple(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2 and line.get_zorder() == 2
-    ]
-    assert drawn_ends == [(one.low, one.high), (other.low, other.high)]
-    first, second = (text.get_text() for text in axes.texts)
-    assert first == f"{one.difference:+.1f} [{one.low:+.1f}, {one.high:+.1f}]\np < 0.001"
-    assert second.endswith(f"]\np = {other.p_adjusted:.3f}") and "\N{MINUS SIGN}" in second
-    assert axes.get_xlim()[0] < min(0.0, one.low, other.low) and axes.get_xlim()[1] > max(one.high, other.high)
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["ours + memory", "ours, no read"]
+    compared = [COUNTED.comparisons[name, samples.MAIN] for name in ("v1", "v2", "v3")]
+    verdicts = {"better": "SHOWN", "no difference shown": "NOT_SHOWN"}
+    assert {one.verdict for one in compared} == set(verdicts)
+    assert marks(axes) == [(one.difference, verdicts[one.verdict]) for one in compared]
+    bars = [line.get_xdata() for line in axes.lines if len(line.get_xdata()) == 2 and line.get_zorder() == 2]
+    assert [tuple(bar) for bar in bars] == [(one.low, one.high) for one in compared]
+    lines = [text.get_text().replace("\N{MINUS SIGN}", "-").splitlines() for text in axes.texts]
+    for one, (numbers, p) in zip(compared, lines, strict=True):
+        digits = [float(part) for part in numbers.replace("[", "").replace("]", "").replace(",", "").split()]
+        assert digits == pytest.approx([one.difference, one.low, one.high], abs=0.051)
+        assert p == ("p < 0.001" if one.p_adjusted < 0.001 else f"p = {one.p_adjusted:.3f}")
+    # the p of one comparison alone would be another
+    assert any(f"{one.p:.3f}" != f"{one.p_adjusted:.3f}" for one in compared)
+    low, high = axes.get_xlim()
+    assert low < min(0.0, *(one.low for one in compared)) and high > max(one.high for one in compared)
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == ["ours + memory", "ours, no read", "slots"]
     assert axes.get_xlabel().replace("\n", " ") == "difference to JEREX in strict relation F1 on test (points)"
     told = figure.legends[0].get_title().get_text().replace("\n", " ")
-    assert told == "p: paired bootstrap, 200 documents and 5 seeds, by Holm over 2 comparisons"
+    assert told == "p: paired bootstrap, 200 documents and 5 seeds, by Holm over 3 comparisons"
 
 
 def test_what_cannot_reach_alpha_says_so_and_why_in_place_of_p():
@@ -113,6 +118,19 @@ def test_a_variant_that_shares_no_seed_with_the_baseline_has_a_line_that_says_so
     (axes,) = drawn(results).axes
     assert len(marks(axes)) == 1 and axes.texts[0].get_text() == "no seed of both"
     assert [label.get_text() for label in axes.get_yticklabels()] == ["b", "c"]
+
+
+def test_of_more_comparisons_than_a_page_has_room_for_those_of_the_smallest_p_are_drawn():
+    figure = drawn(SAMPLES["sixty"])
+    (axes,) = figure.axes
+    width, height = figure.get_size_inches()
+    assert width == PAGE and height <= TALLEST
+    p = {name: one.p_adjusted for (name, _), one in SAMPLES["sixty"].comparisons.items()}
+    numbers = {f"v{label.get_text().split()[2]}" for label in axes.get_yticklabels()}
+    assert len(numbers) == forest.MOST
+    assert max(p[name] for name in numbers) <= min(p[name] for name in set(p) - numbers)
+    told = figure.legends[0].get_title().get_text().replace("\n", " ")
+    assert f"{59 - forest.MOST} further comparisons are in differences.csv" in told
 
 
 def test_without_anything_to_compare_there_is_no_figure():

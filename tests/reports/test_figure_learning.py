@@ -153,4 +153,4 @@ def test_the_metric_is_the_one_that_selects_or_what_it_is_on_dev():
 def test_variants_that_are_not_drawn_are_counted():
     figure = drawn(SAMPLES["sixty"])
     assert len(panels(figure)) == learning.PANELS
-    assert "12 further variants are not drawn" in figure.legends[0].get_title().get_text()
+    assert "36 further variants are not drawn" in figure.legends[0].get_title().get_text()
