@@ -2,6 +2,9 @@
 
     key = SHA-256 of canonical JSON of  resolved settings · seed · digest of the data · code epoch of the model
 
+The settings of a trial of two phases hold those of its first phase, and the digest covers the data of both. The first
+phase is a trial with a key of its own, made in the same way.
+
 The settings are resolved and typed before they are hashed: defaults spelled out or left out give one key, a default
 that changes gives another. Canonical JSON writes `1`, `1.0` and `true` differently. For a trainable that is not ours
 its name belongs to the key as well (`Trainable.identity`).

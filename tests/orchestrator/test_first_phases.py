@@ -303,6 +303,7 @@ def test_a_first_phase_that_is_run_again_lets_the_rest_follow(tmp_path, quick):
     text = behaving(first=RAISES_ONCE)
     outcome = run(tmp_path, text)
     assert by_phase(outcome) == (["failed"], {"plain": ["cached"] * 4, "after": ["new"] * 4})
+    assert outcome.plan.to_run == () and len(outcome.plan.blocked) == 4
     (first,) = outcome.plan.first_phases
     retried = run(tmp_path, text, only=frozenset([first.key]))
     assert retried.executed == (first.key,) and by_phase(retried)[0] == ["cached"]
