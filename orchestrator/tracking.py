@@ -132,10 +132,9 @@ class Tracker:
     @_mirrored
     def open(self) -> None:
         """Create database and experiment, before anything else could."""
-        os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
+        prepare()
         from mlflow import MlflowClient
 
-        silence()
         self._client = MlflowClient(tracking_uri=self.uri)
         self._experiment = self._open_experiment()
         self._logged = {}
@@ -185,7 +184,7 @@ class Tracker:
             if run_id is None:
                 run_id = self._create(record)
             self._runs[record.key] = run_id
-            self._end(record, run_id)
+            self._end(record, run_id, _milliseconds(record.ended))
 
     @_mirrored
     def summarise(self, results: StudyResults | SearchResults, files: Mapping[str, Path]) -> None:
@@ -378,7 +377,8 @@ class Tracker:
         for start in range(0, len(points), _PER_BATCH):
             self._client.log_batch(run_id, metrics=points[start : start + _PER_BATCH])
 
-    def _end(self, record: TrialRecord, run_id: str) -> None:
+    def _end(self, record: TrialRecord, run_id: str, at: int | None = None) -> None:
+        """`at`: when, in milliseconds; `None` is now."""
         if record.key not in self._logged:
             self._logged[record.key] = self._epochs_of(run_id)
         folder = self.home.trial(record.key)
@@ -410,7 +410,9 @@ class Tracker:
         for name in _ARTIFACTS:
             if (folder / name).exists():
                 self._put(run, folder / name, None)
-        self._client.set_terminated(run_id, _STATUS[record.status], end_time=_milliseconds(record.ended))
+        # records count whole seconds: a short trial would end before it began
+        ended = None if at is None else max(at, run.info.start_time)
+        self._client.set_terminated(run_id, _STATUS[record.status], end_time=ended)
         self._runs[record.key] = run_id
         self._keep(record.key, self._stamp(record.key))
 
@@ -538,9 +540,11 @@ def _with_counts(results: StudyResults | SearchResults, files: Mapping[str, Path
     return replace(results, counts=counts.read(path.read_bytes()))
 
 
-def silence() -> None:
-    """Have MLflow keep to itself what it would log: what goes wrong is told once, by us, without its traceback."""
-    import mlflow  # noqa: F401  # first, as it sets levels of its own
+def prepare() -> None:
+    """Load MLflow, with a server that is down noticed in seconds, and nothing logged: what goes wrong is told once, by
+    us, without its traceback."""
+    os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
+    import mlflow  # noqa: F401  # before the levels, as it sets its own
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -48,9 +48,11 @@ def present(
     told = None
     others = {name: client.get_experiment_by_name(name) for name in outline.elsewhere}
     places = {name: found.experiment_id for name, found in others.items() if found is not None}
+    above = note.kept(known.get(note.TAG))
     for longest in note.LONGEST:
-        text = note.of_experiment(experiment, outline, study, summaries, places, longest)
-        text = note.under(known.get(note.TAG), text, longest)
+        if len(above) > longest - note.LEAST:
+            break  # somebody has written so much that ours has no place
+        text = above + note.of_experiment(experiment, outline, study, summaries, places, longest - len(above))
         told = None if text == known.get(note.TAG) else _refused(client, experiment, note.TAG, text)
         if told is None:
             break

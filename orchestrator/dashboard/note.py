@@ -7,6 +7,7 @@ is all that is seen of it until it is opened.
 from __future__ import annotations
 
 import html
+import itertools
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -38,11 +39,13 @@ TAG = "mlflow.note.content"
 STUDY = "study.yaml"
 LONGEST = (20_000, 5_000)
 """Characters of an experiment's tag: what MLflow takes since 3.16, and what it took before. More is refused."""
+LEAST = 2_500
+"""Characters without which a note is not written."""
 LONGEST_OF_RUN = 8_000
 """Characters of a run's tag. More is cut, or refused."""
 MARK = "<!-- orchestrate writes all below this line anew with each run; what stands above it stays -->"
-_LEAST_YAML = 200
-"""Characters of the YAML below which only the place of the whole is told."""
+_OF_YAML = 200
+"""Characters that are kept free for the YAML, so that the place of the whole is told at least."""
 
 
 @dataclass(frozen=True)
@@ -141,10 +144,10 @@ def of_experiment(
     places: Mapping[str, str],
     longest: int = LONGEST[0],
 ) -> str:
-    """The note: question, description, where to look, tables, how to read the columns, and the study file, cut if there
-    is no room for it.
+    """The note, in at most `longest` characters: question, description, where to look, tables, how to read the
+    columns, and the study file, cut if there is no room for it.
 
-    `places`: experiment of each of the studies that has some of the runs.
+    `places`: study → experiment, of those that have some of the runs.
     """
     # the full budget first, then by name
     summaries = sorted(summaries, key=lambda one: (one.budget != FULL, one.budget))
@@ -155,7 +158,7 @@ def of_experiment(
     head += [_elsewhere(name, places[name], n) for name, n in outline.elsewhere.items() if name in places]
     tables = [_of_budget(one, len(summaries) > 1) for one in summaries]
     tail = [_how_to_read(outline)]
-    while tables and _length(head, tables, tail) > longest - _LEAST_YAML:
+    while tables and _length(head, tables, tail) > longest - _OF_YAML:
         # of a long table only the place of it
         longest_one = max(range(len(tables)), key=lambda at: len(tables[at]))
         if "\n" not in tables[longest_one]:
@@ -169,12 +172,10 @@ def of_experiment(
     return text[:longest]
 
 
-def under(known: str | None, text: str, longest: int) -> str:
-    """A new note: what somebody has written above ours stays as it is, as does a note that is not ours."""
-    above = "" if known is None else known.partition(MARK)[0].rstrip() if MARK in known else known.rstrip()
-    above = f"{above}\n\n" if above else ""
-    room = longest - len(above) - len(MARK) - 2
-    return known or "" if room < _LEAST_YAML else f"{above}{MARK}\n\n{text[:room]}"
+def kept(known: str | None) -> str:
+    """How a new note begins: with what somebody has written above ours, or in place of it, and the mark."""
+    above = (known or "").partition(MARK)[0].rstrip()
+    return f"{above}\n\n{MARK}\n\n" if above else f"{MARK}\n\n"
 
 
 def _length(*blocks: Sequence[str]) -> int:
@@ -235,15 +236,16 @@ def _how_to_read(outline: Outline) -> str:
 def _yaml(text: str, room: int) -> str:
     """The study file in a block, whole or cut at a line's end to so many characters, with what is left out told."""
     fence = "`" * max(3, 1 + max((len(found) for found in re.findall("`+", text)), default=0))
-    whole = f"**{STUDY}**\n\n{fence}yaml\n{text.rstrip()}\n{fence}"
+    head, lines = f"**{STUDY}**\n\n{fence}yaml\n", text.rstrip().splitlines()
+    whole = head + "\n".join(lines) + f"\n{fence}"
     if len(whole) <= room:
         return whole
-    lines = text.rstrip().splitlines()
-    place = f"the whole file is `{STUDY}` among the artifacts of the summary run"
-    left_out = f"… {len(lines)} lines; {place}"
-    for n in range(len(lines) - 1, 0, -1):
-        told = f"… {len(lines) - n} more lines; {place}"
-        cut = f"**{STUDY}**\n\n{fence}yaml\n" + "\n".join(lines[:n]) + f"\n{fence}\n\n{told}"
-        if len(cut) <= room:
-            return cut
-    return left_out[: max(room, 0)]
+
+    def told(n: int) -> str:
+        return f"… {n} lines; the whole file is `{STUDY}` among the artifacts of the summary run"
+
+    left = room - len(head) - len(f"{fence}\n\n{told(len(lines))}")
+    fitting = sum(length <= left for length in itertools.accumulate(len(line) + 1 for line in lines))
+    if not fitting:
+        return told(len(lines))[: max(room, 0)]
+    return head + "\n".join(lines[:fitting]) + f"\n{fence}\n\n{told(len(lines) - fitting)}"

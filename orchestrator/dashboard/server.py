@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.dashboard import views
-from orchestrator.errors import did_you_mean, refused
+from orchestrator.errors import StudyError, did_you_mean, refused
+from orchestrator.provenance import masked
 from orchestrator.schema import FULL
 
 LOOPBACK = "127.0.0.1"
@@ -53,12 +54,11 @@ class Dashboard:
 def find(uri: str, study: str | None, budget: str | None) -> list[Dashboard]:
     """The dashboard of a study, or without a name those of all. Raises StudyError for a study, or a budget of it, that
     the tracker does not have, and for a tracker that cannot be read."""
+    from orchestrator.tracking import in_short, prepare
+
+    prepare()
     from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
 
-    from orchestrator.tracking import in_short, silence
-
-    silence()
     try:
         client = MlflowClient(tracking_uri=uri)
         known = {one.name: one for one in _all(client) if study is not None or _is_ours(one.tags)}
@@ -71,8 +71,10 @@ def find(uri: str, study: str | None, budget: str | None) -> list[Dashboard]:
                 f"study puts it there, `orchestrate sync` what ran while MLflow was down"
             )
         return [_dashboard(client, known[study], budget)]
-    except MlflowException as error:
-        raise refused(f"MLflow cannot be read: {in_short(error)}") from None
+    except StudyError:
+        raise
+    except Exception as error:  # of MLflow, of its database, of the network
+        raise refused(f"MLflow at {masked(uri)} cannot be read: {in_short(error)}") from None
 
 
 def _all(client: Any) -> Iterator[Any]:

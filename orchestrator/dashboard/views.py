@@ -34,8 +34,6 @@ SECONDS = "seconds/trial"
 _NAMED_SINCE = (3, 15)
 """The version of MLflow that gave names to views."""
 _DEFLATED = "deflate;"
-_WRITER = {"writer": "orchestrate"}
-"""In our tags. The UI leaves it out when it writes a view, so one that somebody has saved over is known."""
 _NOTHING_OWN: dict[str, Any] = {
     "runsExpanded": {},
     "runsPinned": [],
@@ -166,19 +164,15 @@ class View:
         return TAG + self.id
 
     def written(self, known: str | None, at: int, version: str) -> str | None:
-        """The tag's value for a version of MLflow, if it is to be written: `None` where `known`, which is there, shows
-        the same, or is what somebody has saved in our place. `at`: now, in milliseconds."""
+        """The tag's value for a version of MLflow, or `None` where `known`, which is there, shows the same. `at`: now,
+        in milliseconds."""
         if not has_names(version):
             return None if _unpacked(known) == self.state else _packed(self.state)
         before = _read(known)
-        if before is not None and before.get("writer") != _WRITER["writer"]:
-            return None
         if before is not None and (before["name"], before["state"]) == (self.name, self.state):
             return None
         created = at if before is None else before["createdAt"]
-        return _json(
-            {"name": self.name, "createdAt": created, "updatedAt": at, "state": _packed(self.state), **_WRITER}
-        )
+        return _json({"name": self.name, "createdAt": created, "updatedAt": at, "state": _packed(self.state)})
 
 
 def has_names(version: str) -> bool:
