@@ -283,6 +283,8 @@ def retry(
     """Run trials again that failed, and nothing else."""
     options = locals()
     keys, failed = options.pop("keys"), options.pop("failed")
+    if keys and failed:
+        raise refused("found --failed and keys of trials, wanted one of them: --failed is all that failed")
     if not keys and not failed:
         raise refused("nothing was named to be run again: say --failed, or the keys of trials")
     planned = _plan(study, budget, home, data)

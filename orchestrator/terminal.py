@@ -229,7 +229,7 @@ def print_outcome(outcome: Outcome, home: Home) -> None:
     print(f"{outcome.plan.study.study}: {', '.join(told)}")
     if outcome.plan.search is not None:
         print(counts_line(outcome.plan, Counter(trial.state for trial in outcome.plan.trials)))
-    titles = {"table": "table.tex", "": "table.md", "figure": "figure.pdf"}
+    titles = {"report": "report.html", "table": "table.tex", "": "table.md", "figure": "figure.pdf"}
     if outcome.plan.search is not None:
         titles = {"best": "best.yaml", "table": "search.md", "": "search.csv", "figure": "search.pdf"}
     for title, name in titles.items():
@@ -239,10 +239,12 @@ def print_outcome(outcome: Outcome, home: Home) -> None:
     print(f"MLflow  {shlex.join(['orchestrate', 'ui', '--home', str(home.root)]) if in_home else outcome.tracking}")
 
 
-def _retry_command(study: str) -> str:
-    """The command that was typed, for what failed."""
-    words = [word for word in sys.argv[2:] if word != "--failed"] if sys.argv[1:2] in (["run"], ["retry"]) else [study]
-    return shlex.join(["orchestrate", "retry", "--failed", *words])
+def _retry_command(study: str, outcome: Outcome) -> str:
+    """The command that was typed, for what failed; without the keys of trials that it may have named."""
+    words = sys.argv[2:] if sys.argv[1:2] in (["run"], ["retry"]) else [study]
+    keys = [trial.key for trial in outcome.plan.trials]
+    kept = [word for word in words if word != "--failed" and not any(key.startswith(word) for key in keys)]
+    return shlex.join(["orchestrate", "retry", "--failed", *kept])
 
 
 def _sync_command(home: Home) -> str:
@@ -266,7 +268,7 @@ def complain(outcome: Outcome, home: Home, study: str) -> None:
             n = f"{len(waiting)} trial{'s' if len(waiting) > 1 else ''}"
             print(f"not started: {n} of {told}, as {first.variant.name} ({first.key}) has failed", file=sys.stderr)
     if any(trial.has_failed_for_good for trial in outcome.failed):
-        print(f"run again what failed: {_retry_command(study)}", file=sys.stderr)
+        print(f"run again what failed: {_retry_command(study, outcome)}", file=sys.stderr)
     if outcome.trouble is not None:
         print(f"MLflow is not up to date ({outcome.trouble}): {_sync_command(home)}", file=sys.stderr)
     if outcome.stopped is not None:

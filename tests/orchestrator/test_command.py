@@ -208,3 +208,8 @@ def test_a_folder_of_results_is_checked_and_made_again(tmp_path):
     assert orchestrate("report", "--check", folder)[0] == 0
     code, _, errors = orchestrate("report", folder)
     assert code == 2 and "wanted a study file, or --check or --rebuild" in errors
+
+
+def test_keys_and_all_that_failed_are_not_named_together(tmp_path):
+    code, _, errors = orchestrate("retry", write(tmp_path, SWEEP), "01c6", "--failed", "--home", tmp_path / "home")
+    assert code == 2 and "wanted one of them" in errors
