@@ -26,8 +26,9 @@ from orchestrator.variants import Variant
 
 Source = Literal["measured", "pilot"]
 _SECONDS = ("seconds/training", "seconds/evaluation")
-_WHILE_RUNNING = 3
-"""Times its weights that a trial keeps beside them while it runs: the last epoch's, and two moments of each."""
+_WHILE_RUNNING = 7
+"""Times its weights that a trial keeps beside them while one epoch's state takes the place of another's: of both the
+weights and two moments of each, and the checkpoint that is replaced."""
 
 
 @dataclass(frozen=True)

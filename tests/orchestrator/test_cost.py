@@ -68,9 +68,9 @@ def test_a_run_that_would_take_too_long_is_refused_before_it_starts(tmp_path):
 def test_a_disk_that_is_too_small_is_refused_with_what_helps(tmp_path, monkeypatch):
     plan, home = finished(tmp_path, TWO, {"a": [1.0]})
     expected = cost.estimate(plan, plan.missing, home)
-    # seven trials leave the weights of their encoder each, and the one that runs three times as much again
+    # seven trials leave the weights of their encoder each, and the one that runs has seven times as much beside
     weights = STANDIN.disk_bytes(plan.variants[0].settings)
-    assert expected.disk_bytes == (7 + 3) * weights and weights > 10**7
+    assert expected.disk_bytes == (7 + 7) * weights and weights > 10**7
     free = cost.shutil.disk_usage(tmp_path)
     monkeypatch.setattr(cost.shutil, "disk_usage", lambda folder: free._replace(free=10**8))
     (problem,) = cost.problems(expected, 7, home, None)
