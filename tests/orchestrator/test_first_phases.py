@@ -237,7 +237,7 @@ def test_what_comes_before_is_counted_in_what_a_study_costs(tmp_path, quick):
     before = planned(tmp_path)
     assert [trial.is_first_phase for trial in before.to_run] == [True] + [False] * 8
     weights = STANDIN.disk_bytes(before.trials[0].variant.settings)
-    assert cost.disk_bytes(before, before.to_run, home) == (9 + 3) * weights
+    assert cost.disk_bytes(before, before.to_run, home) == (9 + 7) * weights
     run(tmp_path)
     records = home.records()
     (first,) = planned(tmp_path).first_phases
