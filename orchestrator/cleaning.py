@@ -1,7 +1,7 @@
 """Disk: clear checkpoints that no report needs.
 
-A report is made from `record.json`, `history.jsonl`, `predictions/` and `counts/`, and nothing here touches those; what
-takes the disk are checkpoints.
+A report is made from `record.json`, `history.jsonl`, `predictions/`, `counts/` and `seconds/`, and nothing here touches
+those; what takes the disk are checkpoints.
 
 checkpoint/   the selected network of a trial
     best           (the default) kept of the best finished trial of each variant of each report in the home, by the

@@ -16,7 +16,7 @@ from orchestrator.schema import FULL, RESERVED
 from orchestrator.search import Suggestion
 from orchestrator.store import Home, TrialRecord, read_history
 from reports import search as search_reports
-from reports.counts import SplitCounts, StudyCounts, read_split
+from reports.counts import SplitCounts, StudyCounts, read_split, timed
 from reports.records import EpochScores, StudyResults, TrialResult
 from reports.records import Variant as ReportVariant
 from reports.search import Parameter, SearchResults, Standing, Tried
@@ -98,6 +98,13 @@ def _counts(trials: Iterable[TrialResult], home: Home, splits: Iterable[str]) ->
             if disagreement is not None:
                 log.warning("%s is left out of the statistics: %s", path, disagreement)
                 continue
+            clock = home.trial(trial.key) / "seconds" / path.name
+            try:
+                counts = timed(counts, clock.read_text(encoding="utf-8"))
+            except FileNotFoundError:
+                pass
+            except (ValueError, OSError) as error:
+                log.warning("%s is left out: %s", clock, error)
             found[trial.key, split] = counts
     return StudyCounts(found) if found else None
 

@@ -55,7 +55,8 @@ _STATUS = {
     "pruned": "KILLED",
 }
 _ARTIFACTS = (
-    CONFIG, LOG, HISTORY, "predictions", "counts", "checkpoint", "settings.json", "metrics.json", "output.txt",
+    CONFIG, LOG, HISTORY, "predictions", "counts", "seconds", "checkpoint",
+    "settings.json", "metrics.json", "output.txt",
 )  # fmt: skip
 _LONGEST_PARAMETER = 6000
 _PER_BATCH = 1000

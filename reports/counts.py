@@ -1,8 +1,9 @@
 """Counts of documents: what every F1 of a study is made of, and what paired statistics resample.
 
-A trial leaves them in `counts/{split}.json` (`model.metrics.evaluation` says how they look); any trainable may. In a
-report's folder those of all trials are in `counts.jsonl.gz`, one JSON object a line: first each list of documents,
-then a line per trial and split that says which list it belongs to. With pandas:
+A trial leaves them in `counts/{split}.json`, and what each document took in `seconds/{split}.json`
+(`model.metrics.evaluation` says how they look); any trainable may. In a report's folder those of all trials are in
+`counts.jsonl.gz`, one JSON object a line: first each list of documents, then a line per trial and split that says which
+list it belongs to. With pandas:
 
     lines = [json.loads(line) for line in gzip.open("counts.jsonl.gz")]
     pd.DataFrame(lines[-1]["relation_strict"])      # document, type, correct, spurious, missed
@@ -13,8 +14,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -74,6 +76,8 @@ class SplitCounts:
 
     documents: Documents
     tasks: dict[str, Rows]
+    seconds: np.ndarray | None = None
+    """(documents,): wall-clock time of each, extracted alone; `None` of a trial that has not taken it."""
 
     def of(self, task: str, of_type: str | None = None) -> np.ndarray:
         """(documents, 3): correct, spurious, missed. KeyError for a sub-task that is not counted."""
@@ -156,7 +160,16 @@ def read_split(text: str) -> SplitCounts:
     given = json.loads(text)
     if not isinstance(given, dict) or not isinstance(given.get("documents"), dict):
         raise ValueError('wanted {"documents": {"id": […], "words": […]}, sub-task: {"document": […], …}}')
-    return SplitCounts(_documents(given["documents"]), _tasks(given, len(given["documents"].get("id", ()))))
+    documents = _documents(given["documents"])
+    return SplitCounts(documents, _tasks(given, len(documents)))
+
+
+def timed(counts: SplitCounts, text: str) -> SplitCounts:
+    """Counts with what a trial left in `seconds/{split}.json`. Raises ValueError for anything else."""
+    given = json.loads(text)
+    if not isinstance(given, dict) or given.get("id") != list(counts.documents.ids):
+        raise ValueError('wanted {"id": […], "seconds": […]}, of the documents that were counted')
+    return replace(counts, seconds=_seconds(given.get("seconds"), counts.documents))
 
 
 def render(counts: StudyCounts) -> bytes:
@@ -181,6 +194,8 @@ def _lines(counts: StudyCounts) -> Iterator[dict[str, Any]]:
             if rows.type is not None:
                 columns["type"] = list(rows.type)
             line[task] = columns | {name: rows.counts[:, n].tolist() for n, name in enumerate(COUNTED)}
+        if one.seconds is not None:
+            line["seconds"] = one.seconds.tolist()
         yield line
 
 
@@ -199,7 +214,8 @@ def read(content: bytes) -> StudyCounts:
                 lists[given["documents"]] = _documents(given)
                 continue
             documents = lists[given["of"]]
-            trials[given["trial"], given["split"]] = SplitCounts(documents, _tasks(given, len(documents)))
+            seconds = _seconds(given["seconds"], documents) if "seconds" in given else None
+            trials[given["trial"], given["split"]] = SplitCounts(documents, _tasks(given, len(documents)), seconds)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{FILE}, line {number}: {error}") from None
     return StudyCounts(trials)
@@ -210,6 +226,14 @@ def _documents(given: Mapping[str, Any]) -> Documents:
     if not isinstance(ids, list) or not isinstance(words, list) or len(ids) != len(words):
         raise ValueError("wanted `id` and `words` of documents, as many of each")
     return Documents(tuple(map(str, ids)), _integers(words, "words"))
+
+
+def _seconds(given: Any, documents: Documents) -> np.ndarray:
+    if not isinstance(given, list) or not all(type(one) in (int, float) and 0 <= one < math.inf for one in given):
+        raise ValueError("wanted `seconds` as a list of numbers from 0")
+    if len(given) != len(documents):
+        raise ValueError(f"found {len(given)} `seconds`, wanted one for each of {len(documents)} documents")
+    return np.array(given, dtype=np.float64)
 
 
 def _tasks(given: Mapping[str, Any], n_documents: int) -> dict[str, Rows]:

@@ -71,6 +71,7 @@ SHOWN_FIGURES = {
     "learning": "Learning curves",
     "types": "Scores by relation type",
     "scale": "Scores by size of documents",
+    "cost": "Time by size of documents",
 }
 """Figures in their order on the page, by file name."""
 

@@ -173,10 +173,10 @@ class Report(Settings):
     tables: tuple[Literal["differences", "sub_tasks", "types"], ...] = ("differences", "sub_tasks")
     """Tables beside the main one. `differences`: each variant's with the baseline, with interval, p and effect sizes.
     `sub_tasks`: precision, recall and F1 of all sub-tasks of our models. `types`: by relation type."""
-    figures: tuple[Literal["learning", "differences", "types", "scale"], ...] = ("learning", "differences")
+    figures: tuple[Literal["learning", "differences", "types", "scale", "cost"], ...] = ("learning", "differences")
     """Figures beside that of the scores. `learning`: the metric on dev over the epochs. `differences`: those of the
     table of this name. `types`: F1 by relation type. `scale`: F1 over the length of documents, their mentions and their
-    relations."""
+    relations. `cost`: the time that a trained model takes for a document, over the same."""
 
     @field_validator("names", mode="before")
     @classmethod

@@ -12,7 +12,8 @@ rows of noughts only:
       "relation_strict": …
     }
 
-`document` is an index into `documents`. Rows of a sub-task whose items have types are by type.
+`document` is an index into `documents`. Rows of a sub-task whose items have types are by type. What a document cost
+lies apart, in `seconds/{split}.json`, as it is another each time: `{"id": ["a", "b"], "seconds": [0.031, 0.024]}`.
 """
 
 from __future__ import annotations
@@ -35,20 +36,31 @@ class Evaluation:
     gold: list[Document]
     predicted: list[Document]
     counts: list[dict[str, Counts]]
+    seconds: list[float] | None = None
+    """Wall-clock time of each document, extracted alone; `None` where it was not taken."""
 
     @classmethod
-    def of(cls, gold: Sequence[Document], predicted: Sequence[Document]) -> Evaluation:
+    def of(
+        cls, gold: Sequence[Document], predicted: Sequence[Document], seconds: Sequence[float] | None = None
+    ) -> Evaluation:
         """Raises ValueError where the two are not the same texts in the same order."""
         counts = [matching.count(wanted, found) for wanted, found in zip(gold, predicted, strict=True)]
-        return cls(list(gold), list(predicted), counts)
+        return cls(list(gold), list(predicted), counts, None if seconds is None else list(seconds))
 
     def scores(self, split: str) -> dict[str, float]:
         return matching.scores(matching.pool(self.counts), split)
 
     def write(self, folder: Path, split: str) -> None:
-        """`predictions/{split}.json` and `counts/{split}.json`, each in the place of its predecessor at once."""
-        predictions = [to_json(document) for document in self.predicted]
-        for kind, content in (("predictions", predictions), ("counts", self._columns())):
+        """`predictions/{split}.json`, `counts/{split}.json` and, if they were taken, `seconds/{split}.json`, each in
+        the place of its predecessor at once."""
+        files: dict[str, Any] = {
+            "predictions": [to_json(document) for document in self.predicted],
+            "counts": self._columns(),
+        }
+        if self.seconds is not None:
+            ids = [one.id for one in self.gold]
+            files["seconds"] = {"id": ids, "seconds": [round(one, 6) for one in self.seconds]}
+        for kind, content in files.items():
             path = folder / kind / f"{split}.json"
             path.parent.mkdir(exist_ok=True)
             new = path.with_suffix(".new")

@@ -85,7 +85,7 @@ def run(
 
     progress = checkpoint.load_weights(folder / "checkpoint", network)
     assert progress.epoch == selected_epoch
-    test = evaluate(network, corpus.test)
+    test = evaluate(network, corpus.test, timed=True)
     test.write(folder, "test")
     dev_scores = checkpoint.describe(folder / "checkpoint")["metrics"]
     metrics = {name: value for name, value in dev_scores.items() if name.startswith("dev/")} | test.scores("test")

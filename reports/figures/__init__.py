@@ -5,6 +5,7 @@
     forest      `differences`: to the baseline, with interval and p          where something is compared
     types       `types`: F1 by relation type                                 if asked for, where there are counts
     scale       `scale`: F1 over the size of documents                       if asked for, where there are counts
+                `cost`: time over the size of documents                      if asked for, where it was taken
     search      `search`: what a search has tried
     attention   `attention`: what the memories of a trained model attend to in a document; no part of a report
 
@@ -30,6 +31,7 @@ _DRAWN: dict[str, tuple[Callable[[StudyResults], Figure | None], str | None]] = 
     "differences": (lambda results: forest.draw(results, results.comparisons), None),
     "types": (types.draw, "no finished trial has left counts by relation type"),
     "scale": (scale.draw, "no finished trial has left counts of enough documents"),
+    "cost": (scale.draw_cost, "no finished trial has left the seconds of enough documents"),
 }
 """Name → how it is drawn, and what is lacking if it is asked for and not drawn; `None` where that need not be said."""
 

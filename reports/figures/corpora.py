@@ -21,6 +21,10 @@ class Corpus:
     trials: dict[str, list[SplitCounts]] = field(default_factory=dict)
     """Variant → its finished trials with counts, in the order of the seeds."""
 
+    def of(self, has: Callable[[SplitCounts], bool]) -> Corpus:
+        """With those variants only all trials of which have it."""
+        return Corpus(self.documents, {name: of for name, of in self.trials.items() if all(map(has, of))})
+
     def title(self, results: StudyResults) -> str:
         """What tells it from the others of a report: its data set, where the report is by that, else its size."""
         if isinstance(results.report, ByDatasetSettings):

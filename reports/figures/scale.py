@@ -1,7 +1,8 @@
-"""Quality over the scale of documents: their length, their mentions and their relations.
+"""Quality and cost over the scale of documents: their length, their mentions and their relations.
 
-Documents are put in bins of about equal numbers by each of the three, and the micro-averaged F1 of a bin is drawn at
-the mean of its documents, a line a variant. Documents that have the same value are in one bin, and a bin is closed once
+Documents are put in bins of about equal numbers by each of the three, and the micro-averaged F1 of a bin, or the time
+of its median document, is drawn at the mean of its documents, a line a variant. The median, as a machine that has other
+work too makes single documents slow. Documents that have the same value are in one bin, and a bin is closed once
 it has its share of the documents and something to find, so that there are fewer bins where there are few documents. Of
 more variants than there is room for, those are shown that are best on dev, with their baselines.
 """
@@ -9,7 +10,7 @@ more variants than there is room for, those are shown that are best on dev, with
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
-from reports.counts import COUNTED, measured
+from reports.counts import COUNTED, SplitCounts, measured
 from reports.figures.corpora import Corpus, Shown, corpora, label_of, relation_task, shown
 from reports.figures.labels import budget_told, factor_told, metric_label
 from reports.figures.seeds import half_width, mean_title
@@ -58,10 +59,36 @@ class Bin:
     """Of the quantity."""
 
 
+Measure = Callable[[SplitCounts, np.ndarray], float]
+"""What is drawn of a trial and the documents of a bin."""
+
+
 def draw(results: StudyResults) -> Figure | None:
-    """`None` where no trial has left counts, and where no corpus has documents for two bins."""
+    """F1. `None` where no trial has left counts, and where no corpus has documents for two bins."""
     task = relation_task(results)
-    rows = [_Row(results, corpus, task) for corpus in corpora(results)]
+    metric = metric_label(results, f"{results.report.shown_metrics[0].partition('/')[0]}/{task}_f1")
+
+    def f1(trial: SplitCounts, documents: np.ndarray) -> float:
+        return float(measured(trial.of(task)[documents].sum(axis=0), "f1"))
+
+    return _draw(results, corpora(results), metric, f1, 100.0)
+
+
+def draw_cost(results: StudyResults) -> Figure | None:
+    """Seconds to extract from a document. `None` also where no trial has taken them."""
+    timed = [corpus.of(lambda trial: trial.seconds is not None) for corpus in corpora(results)]
+
+    def median(trial: SplitCounts, documents: np.ndarray) -> float:
+        assert trial.seconds is not None
+        return 1000 * float(np.median(trial.seconds[documents]))
+
+    return _draw(results, timed, "time of a document (ms)", median, math.inf)
+
+
+def _draw(
+    results: StudyResults, of_corpora: Sequence[Corpus], title_of_y: str, measure: Measure, most: float
+) -> Figure | None:
+    rows = [_Row(results, corpus, relation_task(results), measure, most) for corpus in of_corpora]
     rows = [row for row in rows if any(len(bins) > 1 for bins in row.bins.values())]
     if not rows:
         return None
@@ -69,7 +96,6 @@ def draw(results: StudyResults) -> Figure | None:
     titles = list(dict.fromkeys(title for row in rows for title in row.bins))
     figure = sheet(PAGE, 0.9 + 1.75 * len(rows))
     grid = figure.subplots(len(rows), len(titles), squeeze=False, sharey="row")
-    metric = metric_label(results, f"{results.report.shown_metrics[0].partition('/')[0]}/{task}_f1")
     for of_row, row, variants in zip(grid, rows, chosen.names, strict=True):
         scores: list[float] = []
         for axes, title in zip(of_row, titles, strict=True):
@@ -82,7 +108,7 @@ def draw(results: StudyResults) -> Figure | None:
         of_row[0].set_ylim(*_with_room(scores))
         of_row[0].yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
         name = f"{row.corpus.title(results)}\n" if len(rows) > 1 else ""
-        of_row[0].set_ylabel(name + wrapped(metric, 1.3, STYLE["axes.labelsize"]))
+        of_row[0].set_ylabel(name + wrapped(title_of_y, 1.3, STYLE["axes.labelsize"]))
     sizes = [len(one.documents) for row in rows for bins in row.bins.values() for one in bins]
     told = [
         f"bins of {min(sizes)} to {max(sizes)} documents, between the grey lines",
@@ -97,23 +123,24 @@ def draw(results: StudyResults) -> Figure | None:
 class _Row:
     """A corpus with its bins."""
 
-    def __init__(self, results: StudyResults, corpus: Corpus, task: str) -> None:
-        self.results, self.corpus = results, corpus
-        self.able = [name for name, trials in corpus.trials.items() if all(task in trial.tasks for trial in trials)]
-        self.counts = {name: [trial.of(task) for trial in corpus.trials[name]] for name in self.able}
+    def __init__(self, results: StudyResults, corpus: Corpus, task: str, measure: Measure, most: float) -> None:
+        """`most`: the greatest value that the measure can have."""
+        self.results, self.measure, self.most = results, measure, most
+        self.corpus = corpus.of(lambda trial: task in trial.tasks)
+        self.able = list(self.corpus.trials)
         self.bins = self._bins(task) if self.able else {}
 
     def _bins(self, task: str) -> dict[str, list[Bin]]:
         """Title of each quantity → bins. What is in gold is the same of every trial that has counted it."""
-        gold = {"gold relations": _gold(self.counts[self.able[0]][0])}
+        relations = _gold(self.corpus.trials[self.able[0]][0].of(task))
         mentions = next(
             (t.of("mention") for of in self.corpus.trials.values() for t in of if "mention" in t.tasks), None
         )
         quantities = {"document length (words)": self.corpus.documents.words}
         if mentions is not None:
             quantities["gold mentions of a document"] = _gold(mentions)
-        quantities["gold relations of a document"] = gold["gold relations"]
-        return {title: binned(values, gold["gold relations"]) for title, values in quantities.items()}
+        quantities["gold relations of a document"] = relations
+        return {title: binned(values, relations) for title, values in quantities.items()}
 
     def draw(self, axes: Axes, title: str, variants: Sequence[str], chosen: Shown) -> list[float]:
         """Returns the scores that the panel has to have room for."""
@@ -125,8 +152,7 @@ class _Row:
         scores: list[float] = []
         for place, name in enumerate(variants):
             summaries = [
-                spread([float(measured(counts[one.documents].sum(axis=0), "f1")) for counts in self.counts[name]])
-                for one in bins
+                spread([self.measure(trial, one.documents) for trial in self.corpus.trials[name]]) for one in bins
             ]
             line = {**LINE, **LINES[chosen.labels.index(label_of(self.results, name))]}
             aside = APART * (place - (len(variants) - 1) / 2) / 72
@@ -137,7 +163,7 @@ class _Row:
             for x, of in zip(places, summaries, strict=True):
                 half = half_width(self.results, of)
                 if half is not None and of.mean is not None:
-                    ends = [max(0.0, of.mean - half), min(100.0, of.mean + half)]
+                    ends = [max(0.0, of.mean - half), min(self.most, of.mean + half)]
                     axes.plot([x] * 2, ends, transform=beside, zorder=2, color=line["color"], **SPREAD)
                     scores += ends
         axes.set_xlim(*_with_room([*places, *(left.high for left in bins[:-1])]))

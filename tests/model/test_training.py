@@ -106,6 +106,16 @@ def test_counts_of_documents_add_up_to_the_scores(tmp_path):
             assert ("type" in counts[task]) == (task in TYPED)
 
 
+def test_the_documents_of_test_are_timed_one_by_one_and_extracted_all_the_same(tmp_path):
+    run_in(tmp_path / "trial")
+    seconds = json.loads((tmp_path / "trial" / "seconds" / "test.json").read_text())
+    counts = json.loads((tmp_path / "trial" / "counts" / "test.json").read_text())
+    assert seconds["id"] == counts["documents"]["id"] and all(one > 0 for one in seconds["seconds"])
+    # times differ from run to run, so they lie apart from what is the same each time; those of dev nobody asks for
+    assert set(counts["documents"]) == {"id", "words"}
+    assert not (tmp_path / "trial" / "seconds" / "dev.json").exists()
+
+
 def test_the_selected_epoch_is_the_first_with_the_best_strict_relation_f1_on_dev(tmp_path):
     result = run_in(tmp_path / "trial")
     scores = [metrics["dev/relation_strict_f1"] for metrics in history(tmp_path / "trial")]
@@ -125,8 +135,8 @@ def script(monkeypatch: pytest.MonkeyPatch, **by_epoch: Sequence[float]) -> None
             told = {name: scores[epoch] for name, scores in scripted.items() if name.startswith(f"{split}/")}
             return super().scores(split) | told
 
-    def scripted_evaluate(*arguments: Any) -> Evaluation:
-        found = evaluate(*arguments)
+    def scripted_evaluate(*arguments: Any, **more: Any) -> Evaluation:
+        found = evaluate(*arguments, **more)
         return Scripted(found.gold, found.predicted, found.counts)
 
     monkeypatch.setattr(loop, "evaluate", scripted_evaluate)

@@ -33,8 +33,10 @@ FOUND = [document("a", (0, 1, "CID"), (0, 2, "other")), document("b", (0, 1, "CI
 
 @pytest.fixture
 def split(tmp_path: Path) -> counts.SplitCounts:
-    Evaluation.of(GOLD, FOUND).write(tmp_path, "test")
-    return read_split((tmp_path / "counts" / "test.json").read_text())
+    Evaluation.of(GOLD, FOUND, [0.25, 0.125, 0.5]).write(tmp_path, "test")
+    untimed = read_split((tmp_path / "counts" / "test.json").read_text())
+    assert untimed.seconds is None
+    return counts.timed(untimed, (tmp_path / "seconds" / "test.json").read_text())
 
 
 def test_what_a_trial_leaves_gives_its_scores_again(split: counts.SplitCounts):
@@ -62,11 +64,14 @@ def test_counts_are_told_by_document_and_by_type(split: counts.SplitCounts):
 
 
 def test_the_file_of_a_report_is_read_back_and_is_the_same_bytes(split: counts.SplitCounts):
-    made = StudyCounts({("k1", "test"): split, ("k2", "test"): split, ("k2", "dev"): split})
+    untimed = replace(split, seconds=None)
+    made = StudyCounts({("k1", "test"): split, ("k2", "test"): split, ("k2", "dev"): untimed})
     content = counts.render(made)
     again = counts.read(content)
     assert counts.render(again) == content == counts.render(made)
     assert list(again.trials) == list(made.trials)
+    timed = again.trials["k2", "test"].seconds
+    assert timed is not None and timed.tolist() == [0.25, 0.125, 0.5] and again.trials["k2", "dev"].seconds is None
     stacked = again.stacked(["k1", "k2"], "test/relation_f1")
     assert stacked is not None and stacked.shape == (2, 3, 3)
     assert np.array_equal(stacked[0], split.of("relation"))
@@ -74,6 +79,23 @@ def test_the_file_of_a_report_is_read_back_and_is_the_same_bytes(split: counts.S
     assert again.stacked(["k1"], "test/accuracy") is None
     # a list of documents stands there once
     assert sum(len(one) for one in {id(one.documents): "x" for one in again.trials.values()}.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("[0.25, 0.125, 0.5]", "wanted {"),
+        ('{"id": ["b", "a", "c"], "seconds": [1, 1, 1]}', "of the documents that were counted"),
+        ('{"id": ["a", "b", "c"], "seconds": [1, 1]}', "found 2 `seconds`, wanted one for each of 3"),
+        ('{"id": ["a", "b", "c"], "seconds": [1, -1, 1]}', "numbers from 0"),
+        ('{"id": ["a", "b", "c"], "seconds": [1, true, 1]}', "numbers from 0"),
+        ('{"id": ["a", "b", "c"], "seconds": [1, NaN, 1]}', "numbers from 0"),
+        ('{"id": ["a", "b", "c"]}', "numbers from 0"),
+    ],
+)
+def test_seconds_that_are_none_are_told(split: counts.SplitCounts, given: str, told: str):
+    with pytest.raises(ValueError, match=told):
+        counts.timed(split, given)
 
 
 def test_trials_on_other_documents_are_not_stacked(split: counts.SplitCounts):

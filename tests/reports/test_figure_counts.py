@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -39,29 +40,33 @@ SAMPLES = {
 }
 
 
-def drawn(module, results: StudyResults) -> Figure:
+Draw = Callable[[StudyResults], Figure | None]
+EVERY = pytest.mark.parametrize("draw", [types.draw, scale.draw, scale.draw_cost], ids=["types", "scale", "cost"])
+
+
+def drawn(draw: Draw, results: StudyResults) -> Figure:
     with style():
-        figure = module.draw(results)
+        figure = draw(results)
         assert figure is not None
         figure.canvas.draw()
     return figure
 
 
-@pytest.mark.parametrize("module", [types, scale], ids=["types", "scale"])
+@EVERY
 @pytest.mark.parametrize("name", SAMPLES)
-def test_all_text_can_be_read_and_a_figure_fits_on_a_page(name: str, module):
-    figure = drawn(module, SAMPLES[name])
+def test_all_text_can_be_read_and_a_figure_fits_on_a_page(name: str, draw: Draw):
+    figure = drawn(draw, SAMPLES[name])
     with style():
         assert faults(figure) == [] and is_grey(figure)
     width, height = figure.get_size_inches()
     assert width <= PAGE and height <= TALLEST
 
 
-@pytest.mark.parametrize("module", [types, scale], ids=["types", "scale"])
-def test_without_counts_there_is_no_figure(module):
-    assert module.draw(samples.comparison()) is None
-    assert module.draw(samples.study({"a": [], "b": ["failed"]})) is None
-    assert module.draw(replace(THREE, trials=())) is None
+@EVERY
+def test_without_counts_there_is_no_figure(draw: Draw):
+    assert draw(samples.comparison()) is None
+    assert draw(samples.study({"a": [], "b": ["failed"]})) is None
+    assert draw(replace(THREE, trials=())) is None
 
 
 # --------------------------------------------------------------------------------------------------------------- types
@@ -77,7 +82,7 @@ def bars(axes: Axes) -> list[float]:
 
 
 def test_a_bar_is_the_mean_over_seeds_of_the_f1_of_a_type():
-    (axes,) = drawn(types, THREE).axes
+    (axes,) = drawn(types.draw, THREE).axes
     trials = {
         name: [THREE.counts.trials[f"{name}-{seed}", "test"] for seed in (1, 2, 3)] for name in ("v0", "v1", "v2")
     }
@@ -94,7 +99,7 @@ def test_a_bar_is_the_mean_over_seeds_of_the_f1_of_a_type():
 
 
 def test_of_many_types_the_rare_ones_are_pooled():
-    (axes,) = drawn(types, NINETY_SIX).axes
+    (axes,) = drawn(types.draw, NINETY_SIX).axes
     assert len(labels(axes)) == types.MOST + 1
     n_gold = [int(text.get_text()) for text in axes.texts[:-1]]
     assert n_gold[:-1] == sorted(n_gold[:-1], reverse=True)
@@ -106,12 +111,12 @@ def test_of_many_types_the_rare_ones_are_pooled():
         and int(labels(axes)[-1].split()[0]) >= len(one.by_type()) - types.MOST
     )
     sixteen = counted((0.0,), CODES[: types.MOST + 1])
-    assert len(labels(drawn(types, sixteen).axes[0])) == types.MOST + 1
-    assert "other" not in " ".join(labels(drawn(types, sixteen).axes[0]))
+    assert len(labels(drawn(types.draw, sixteen).axes[0])) == types.MOST + 1
+    assert "other" not in " ".join(labels(drawn(types.draw, sixteen).axes[0]))
 
 
 def test_of_more_than_three_variants_the_best_on_dev_stands_beside_its_baseline():
-    figure = drawn(types, NINETY_SIX)
+    figure = drawn(types.draw, NINETY_SIX)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["v0 (baseline)", "v1"]
     assert "2 further variants are not drawn" in figure.legends[0].get_title().get_text().replace("\n", " ")
     # on dev another is the best, whatever the test set says
@@ -120,17 +125,17 @@ def test_of_more_than_three_variants_the_best_on_dev_stands_beside_its_baseline(
         for trial in NINETY_SIX.trials
     ]
     other = replace(NINETY_SIX, trials=tuple(trials))
-    assert [text.get_text() for text in drawn(types, other).legends[0].get_texts()] == ["v0 (baseline)", "v2"]
+    assert [text.get_text() for text in drawn(types.draw, other).legends[0].get_texts()] == ["v0 (baseline)", "v2"]
 
 
 def test_types_have_the_names_that_the_report_gives_them():
     report = ComparisonSettings(metrics=(samples.MAIN,), names={"P0": "country", "CID": "induces"})
-    (axes,) = drawn(types, replace(THREE, report=report)).axes
+    (axes,) = drawn(types.draw, replace(THREE, report=report)).axes
     assert "country" in labels(axes) and "P0" not in labels(axes)
 
 
 def test_each_data_set_has_its_panel_with_bars_of_the_same_thickness_and_the_same_variants():
-    figure = drawn(types, TWO_DATA_SETS)
+    figure = drawn(types.draw, TWO_DATA_SETS)
     one, other = figure.axes
     assert [axes.get_title() for axes in figure.axes] == ["CDR", "Re-DocRED"]
     assert labels(one) == ["CID"] and len(labels(other)) == types.MOST + 1
@@ -166,7 +171,7 @@ def test_documents_without_anything_to_find_make_no_bin():
 
 
 def test_a_point_is_the_micro_f1_of_its_documents_at_their_mean():
-    figure = drawn(scale, THREE)
+    figure = drawn(scale.draw, THREE)
     length, mentions, relations = figure.axes
     assert [axes.get_xlabel() for axes in figure.axes] == [
         "document length (words)", "gold mentions of a document", "gold relations of a document",
@@ -186,7 +191,7 @@ def test_a_point_is_the_micro_f1_of_its_documents_at_their_mean():
 
 def test_marks_are_all_inside_of_their_panel():
     for name in ("three", "few_documents", "two_data_sets"):
-        for axes in drawn(scale, SAMPLES[name]).axes:
+        for axes in drawn(scale.draw, SAMPLES[name]).axes:
             low, high = axes.get_xlim()
             bottom, top = axes.get_ylim()
             for line in (line for line in axes.lines if line.get_zorder() >= 2):

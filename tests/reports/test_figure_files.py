@@ -14,7 +14,7 @@ from reports.settings import ComparisonSettings
 from tests.reports import samples
 from tests.reports.figured import counted, with_curves
 
-ALL = ("learning", "differences", "types", "scale")
+ALL = ("learning", "differences", "types", "scale", "cost")
 
 
 def asked(results: StudyResults, *figures: str) -> StudyResults:
@@ -53,7 +53,7 @@ def test_the_same_results_give_the_same_bytes_which_name_their_origin():
     results = asked(STUDY, *ALL)
     origin = "orchestrate: sample, budget full, record sha256:00"
     files, again = of_study(results, origin), of_study(asked(STUDY, *ALL), origin)
-    assert files == again and len(files) == 10
+    assert files == again and len(files) == 12
     for name, content in files.items():
         assert origin.encode() in content
         if name.endswith(".pdf"):
