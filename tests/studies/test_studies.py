@@ -18,6 +18,7 @@ STUDIES = Path(__file__).parents[2] / "studies"
 FILES = sorted(STUDIES.glob("*.yaml"))
 OF_THE_PAPER = [path for path in FILES if path.stem != "quickstart" and load(path).study.trainable.kind == "model"]
 N_VARIANTS = {
+    "document_scale": 6,
     "lookup": 7,
     "lookup_command": 3,
     "memory_architecture": 5,
@@ -41,7 +42,13 @@ def test_a_study_validates_under_every_budget(path):
     assert loaded.study.study == path.stem
     for budget, expansion in check(loaded).items():
         assert len(expansion.variants) == N_VARIANTS[path.stem], budget
-        assert expansion.baseline is not None or path.stem in ("pretraining", "search", "table1", "table2")
+        assert expansion.baseline is not None or path.stem in (
+            "document_scale",
+            "pretraining",
+            "search",
+            "table1",
+            "table2",
+        )
 
 
 @pytest.mark.parametrize("path", OF_THE_PAPER, ids=lambda path: path.stem)
@@ -116,6 +123,14 @@ def test_tables_1_and_2_share_the_trials_that_they_have_in_common(tmp_path):
         one, two = ({t.key for t in planned_in(tmp_path, name, budget).trials} for name in ("table1", "table2"))
         # JEREX and ours + memory, with the multi-instance classifier, on CDR and Re-DocRED
         assert len(one & two) >= 4
+
+
+def test_document_scale_costs_nothing_after_table_2(tmp_path):
+    for budget in ("full", "cpu"):
+        scale, two = (
+            {t.key for t in planned_in(tmp_path, name, budget).trials} for name in ("document_scale", "table2")
+        )
+        assert scale < two
 
 
 def test_quickstart_needs_nothing_from_outside():
