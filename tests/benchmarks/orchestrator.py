@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import provenance
-from tests.benchmarks import expansion, mirroring, overhead, reading, startup, statistics
+from tests.benchmarks import expansion, mirroring, overhead, reading, reporting, startup, statistics
 from tests.benchmarks.measuring import Line
 
 BENCHMARKS: dict[str, Callable[[], list[Line]]] = {
@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[], list[Line]]] = {
     "mlflow": mirroring.measure,
     "overhead": overhead.measure,
     "statistics": statistics.measure,
+    "report": reporting.measure,
 }
 
 

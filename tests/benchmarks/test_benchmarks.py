@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from tests.benchmarks import expansion, mirroring, orchestrator, overhead, reading, startup, statistics
+from tests.benchmarks import expansion, mirroring, orchestrator, overhead, reading, reporting, startup, statistics
 from tests.benchmarks.measuring import Line
 
 
@@ -35,6 +35,10 @@ def test_the_trackers_share_is_told_of_a_trial_that_was_run():
 
 def test_resampling_is_told_beside_the_multiplication_that_nothing_can_leave_out():
     assert len(ratios(statistics.measure(rounds=1, n_seeds=2, n_documents=20, resamples=50))) == 3
+
+
+def test_a_report_is_told_beside_the_parsing_of_what_it_reads():
+    assert len(ratios(reporting.measure(rounds=1, n_variants=2, n_seeds=2, n_documents=50, n_epochs=2))) == 1
 
 
 def test_the_cost_of_a_trial_is_what_more_trials_take_beside_plain_ray_tune(monkeypatch):
