@@ -46,6 +46,7 @@ from orchestrator.provenance import PATCHES
 from orchestrator.report import reports_in
 from orchestrator.schema import FULL
 from orchestrator.store import CHECKPOINT, Home, TrialRecord
+from orchestrator.words import size
 from reports.records import StudyResults, TrialResult
 from reports.search import SearchResults
 
@@ -487,12 +488,3 @@ def _total(items: Iterable[Item]) -> str:
 
 def _many(n: int, one: str, several: str | None = None) -> str:
     return f"{n} {one if n == 1 else several or f'{one}s'}"
-
-
-def size(n_bytes: float) -> str:
-    """Bytes in the unit that leaves the fewest digits."""
-    units = ["B", "KiB", "MiB", "GiB"]
-    while n_bytes >= 1024 and len(units) > 1:
-        n_bytes /= 1024
-        del units[0]
-    return f"{n_bytes:.{0 if units[0] == 'B' else 1}f} {units[0]}"

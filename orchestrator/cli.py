@@ -399,17 +399,18 @@ def report(
 
 
 def _check_reports(folders: list[Path], as_json: bool) -> None:
-    from reports.check import check, unknown
+    from reports.check import check
 
     found = {str(folder): check(folder) for folder in folders}
-    problems = [problem for told in found.values() for problem in told]
+    problems = [problem for checked in found.values() for problem in checked.problems]
     if as_json:
-        print_json({"valid": not problems, "folders": found})
+        print_json({"valid": not problems, "folders": {name: checked.problems for name, checked in found.items()}})
     else:
-        for folder, told in found.items():
-            if not told:
-                print(f"{folder}: every file follows from its record")
-            for path in unknown(Path(folder)) if not told else ():
+        for folder, checked in found.items():
+            if checked.problems:
+                continue
+            print(f"{folder}: every file follows from its record")
+            for path in checked.unknown:
                 print(f"{path}: not checked, no report makes it", file=sys.stderr)
         for problem in problems:
             print(problem, file=sys.stderr)

@@ -19,10 +19,11 @@ from typing import Any, Literal
 from orchestrator import identity
 from orchestrator.errors import Problem
 from orchestrator.plan import Plan, PlannedTrial
-from orchestrator.preflight import Machine, counted
+from orchestrator.preflight import Machine
 from orchestrator.schema import Resources
 from orchestrator.store import Home, read_history
 from orchestrator.variants import Variant
+from orchestrator.words import counted, size
 
 Source = Literal["measured", "pilot"]
 _SECONDS = ("seconds/training", "seconds/evaluation")
@@ -87,8 +88,8 @@ def problems(expected: Estimate, n_trials: int, home: Home, max_hours: float | N
     free = shutil.disk_usage(next(folder for folder in (home.root, *home.root.parents) if folder.is_dir())).free
     if expected.disk_bytes is not None and expected.disk_bytes > free:
         found.append(
-            f"{counted(n_trials, 'trial')} will leave about {_in_words(expected.disk_bytes)} in {home.root}, "
-            f"which has {_in_words(free)} free; make room (`orchestrate gc` clears checkpoints), or choose "
+            f"{counted(n_trials, 'trial')} will leave about {size(expected.disk_bytes)} in {home.root}, "
+            f"which has {size(free)} free; make room (`orchestrate gc` clears checkpoints), or choose "
             f"another by --home"
         )
     if max_hours is not None and expected.hours is None:
@@ -175,7 +176,3 @@ def _size(folder: Path) -> int:
     for below, _, names in os.walk(folder):
         found += sum(os.stat(os.path.join(below, name)).st_size for name in names)
     return found
-
-
-def _in_words(n_bytes: float) -> str:
-    return f"{n_bytes / 2**30:.1f} GiB" if n_bytes >= 2**30 else f"{n_bytes / 2**20:.0f} MiB"

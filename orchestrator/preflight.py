@@ -10,6 +10,7 @@ from orchestrator.plan import Plan
 from orchestrator.positions import Path_
 from orchestrator.schema import Resources
 from orchestrator.trainables import Permissions
+from orchestrator.words import counted
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,6 @@ def resource_problems(plan: Plan, resources: Resources, machine: Machine) -> lis
         )
         problems.append(problem((*place, "gpus"), message))
     return problems
-
-
-def counted(number: float, what: str) -> str:
-    return f"{number:g} {what}{'s' if number > 1 else ''}"
 
 
 def _permission(plan: Plan, permissions: Permissions) -> list[Problem]:

@@ -17,6 +17,7 @@ from orchestrator.cost import Estimate
 from orchestrator.plan import PRETRAINING, Plan, PlannedTrial
 from orchestrator.search import Search
 from orchestrator.store import LOG, Home, TrialRecord
+from orchestrator.words import size
 from reports.settings import word
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ def cost_lines(expected: Estimate, n_trials: int) -> list[str]:
             f"side by side ({', '.join(told)})"
         )
     if expected.disk_bytes is not None:
-        lines.append(f"disk: about {expected.disk_bytes / 2**20:,.0f} MiB")
+        lines.append(f"disk: about {size(expected.disk_bytes)}")
     return lines
 
 

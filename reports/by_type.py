@@ -7,15 +7,16 @@ they stand in gold; beyond the most frequent ones the counts of all others are s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 
 from reports.comparison import full_name, ordered_variants, origin
-from reports.counts import StudyCounts, measured
+from reports.counts import COUNTED, StudyCounts, measured
 from reports.records import StudyResults, Variant
-from reports.settings import MEASURES
 from reports.statistics import spread
+from reports.statistics.micro import Statistic
 from reports.table import Column, Plain, Row, Score, Section, Table, mark_best
 
 TASK = "relation_strict"
@@ -35,7 +36,7 @@ class ByType:
     counts: dict[str, np.ndarray]
     """Variant → (seeds, types, 3): correct, spurious, missed."""
 
-    def scores(self, variant: str, measure: str = "f1") -> np.ndarray:
+    def scores(self, variant: str, measure: Statistic = "f1") -> np.ndarray:
         """(seeds, types), in percent."""
         return measured(self.counts[variant], measure)
 
@@ -87,10 +88,10 @@ def frame(results: StudyResults) -> pd.DataFrame:
         assert found is not None
         for n_trial, of_trial in enumerate(found.counts.get(variant.name, ())):
             for name, counts in zip(found.types, of_trial, strict=True):
-                told = dict(zip(("correct", "spurious", "missed"), map(int, counts), strict=True))
-                scores = {measure: float(measured(counts, measure)) for measure in MEASURES}
+                told = dict(zip(COUNTED, map(int, counts), strict=True))
+                scores = {measure: float(measured(counts, measure)) for measure in get_args(Statistic)}
                 rows.append({"variant": variant.name, "trial": n_trial + 1, "type": name, **told, **scores})
-    columns = ["variant", "trial", "type", "correct", "spurious", "missed", *MEASURES]
+    columns = ["variant", "trial", "type", *COUNTED, *get_args(Statistic)]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -12,6 +12,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib.image
 import numpy as np
@@ -25,16 +26,25 @@ _BLOCK, _DIFFERENT = 12, 0.2
 """Pixels of a block, about a mark's size, and the difference in its lightness, of 1, that a mark makes."""
 
 
-def check(folder: Path) -> list[str]:
-    """What of a report's folder does not follow from its record; empty if all of it does."""
+class Checked(NamedTuple):
+    """What came of a report's folder."""
+
+    problems: list[str]
+    """What does not follow from its record; empty if all of it does."""
+    unknown: list[Path]
+    """Files that its record does not make, and that nothing checks."""
+
+
+def check(folder: Path) -> Checked:
+    """Make a report again from its record, and compare."""
     record = folder / RECORD
     if not record.is_file():
-        return [f"{folder}: there is no {RECORD}, wanted the folder of a report"]
+        return Checked([f"{folder}: there is no {RECORD}, wanted the folder of a report"], [])
     try:
         results, content = read(record), record.read_bytes()
         made = render(results, content)
     except (ValueError, OSError) as error:
-        return [f"{record}: {error}"]
+        return Checked([f"{record}: {error}"], [])
     origin = origin_of(results, content)
     problems = []
     for name, content in made.items():
@@ -49,15 +59,7 @@ def check(folder: Path) -> list[str]:
                 # its pictures are those of the files beside it, which are looked at by themselves
                 found, content = (_PICTURE.sub(b"", one) for one in (found, content))
             problems += [f"{path}:{told}" for told in _text(found, content)]
-    return problems
-
-
-def unknown(folder: Path) -> list[Path]:
-    """Files of a folder that its record does not make, and that nothing checks."""
-    if not (folder / RECORD).is_file():
-        return []
-    known = render(read(folder / RECORD)).keys()
-    return sorted(path for path in folder.iterdir() if path.name not in known)
+    return Checked(problems, sorted(path for path in folder.iterdir() if path.name not in made))
 
 
 def _text(found: bytes, wanted: bytes) -> Iterator[str]:

@@ -18,13 +18,15 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
+from reports.statistics import micro
+from reports.statistics.micro import Statistic
+
 FILE = "counts.jsonl.gz"
 COUNTED = ("correct", "spurious", "missed")
-MEASURES = ("precision", "recall", "f1")
 TOLERANCE = 1e-6
 """Points by which a score may differ from what its counts give."""
 
@@ -113,6 +115,12 @@ class StudyCounts:
         told = (one.disagreement(split, metrics) for (of, split), one in self.trials.items() if of == key)
         return next((message for message in told if message is not None), None)
 
+    def has(self, key: str, metric: str) -> bool:
+        """Whether a trial has counted a metric `split/task_measure`."""
+        parts = metric_parts(metric)
+        found = None if parts is None else self.trials.get((key, parts[0]))
+        return parts is not None and found is not None and parts[1] in found.tasks
+
     def of_metric(self, key: str, metric: str) -> np.ndarray | None:
         """(documents, 3) of a metric `split/task_measure`; `None` where the trial has not counted it."""
         parts = metric_parts(metric)
@@ -134,22 +142,19 @@ class StudyCounts:
         return np.stack(counts) if counts and len(counts) == len(found) and len(lists) == 1 else None
 
 
-def metric_parts(metric: str) -> tuple[str, str, str] | None:
+def metric_parts(metric: str) -> tuple[str, str, Statistic] | None:
     """Split, sub-task and measure of `test/relation_strict_f1`; `None` of a metric that is no such measure."""
     split, _, rest = metric.partition("/")
     task, _, measure = rest.rpartition("_")
-    return (split, task, measure) if task and measure in MEASURES else None
+    return next(((split, task, one) for one in get_args(Statistic) if task and measure == one), None)
 
 
-def measured(counts: np.ndarray, measure: str) -> np.ndarray:
+def measured(counts: np.ndarray, measure: Statistic) -> np.ndarray:
     """Precision, recall or F1 in percent of counts (…, 3); 0 where there is nothing to find.
 
     Source: as `model.metrics.matching`, arXiv 2307.11762, section 4.
     """
-    correct, spurious, missed = np.moveaxis(np.asarray(counts, dtype=np.float64), -1, 0)
-    whole = {"precision": correct + spurious, "recall": correct + missed, "f1": 2 * correct + spurious + missed}
-    part = 2 * correct if measure == "f1" else correct
-    return 100 * np.divide(part, whole[measure], out=np.zeros_like(part), where=whole[measure] > 0)
+    return micro.percent(micro.terms(counts, measure))
 
 
 # ------------------------------------------------------------------------------------------------------------ as files

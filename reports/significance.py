@@ -16,7 +16,6 @@ from reports.counts import StudyCounts, metric_parts
 from reports.records import StudyResults, dataset_place
 from reports.settings import ByDatasetSettings
 from reports.statistics.family import Comparison, Family, Pair, System, Test, compare
-from reports.statistics.micro import Statistic
 
 Compared = dict[tuple[str, str], Comparison]
 """Variant and metric → what came of its comparison."""
@@ -91,7 +90,7 @@ def _pairs(results: StudyResults) -> dict[tuple[str, str], Pair]:
             pairs[variant.name, metric] = Pair(
                 _system(results, variant.name, metric),
                 _system(results, baseline, metric),
-                cast(Statistic, "f1" if parts is None else parts[2]),
+                "f1" if parts is None else parts[2],
                 better,
             )
     return pairs
@@ -129,9 +128,8 @@ def _compared(results: StudyResults) -> Iterator[tuple[str, str]]:
 
 def _lacking(results: StudyResults, variant: str, metric: str) -> list[str]:
     keys = [trial.key for trial in results.finished(variant)]
-    if results.counts is None:
-        return keys
-    return [key for key in keys if results.counts.of_metric(key, metric) is None]
+    counts: StudyCounts | None = results.counts
+    return [key for key in keys if counts is None or not counts.has(key, metric)]
 
 
 # ------------------------------------------------------------------------------------------------------- what is said

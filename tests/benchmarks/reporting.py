@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -93,8 +93,9 @@ def _study(n_variants: int, n_seeds: int) -> str:
 def _put(home: Any, trial: Any, draw: np.random.Generator, gold: np.ndarray, n_epochs: int) -> None:
     """A trial as our model leaves it, whose scores are those of its counts."""
     from model.metrics.matching import SUBTASKS, TYPED
-    from reports.counts import COUNTED, MEASURES, measured
+    from reports.counts import COUNTED, measured
     from reports.settings import METRICS
+    from reports.statistics.micro import Statistic
     from tests.benchmarks.samples import finished, put
 
     found: dict[str, Any] = {
@@ -108,7 +109,7 @@ def _put(home: Any, trial: Any, draw: np.random.Generator, gold: np.ndarray, n_e
         if task in TYPED:
             found[task]["type"] = [f"type {n % 6}" for n in range(len(gold))]
         found[task] |= {name: columns[:, n].tolist() for n, name in enumerate(COUNTED)}
-        for measure in MEASURES:
+        for measure in get_args(Statistic):
             metrics[f"test/{task}_{measure}"] = float(measured(columns.sum(axis=0), measure))
     record = finished(trial.key, trial.variant.name, trial.seed, trial.variant.settings)
     put(home, record.model_copy(update={"metrics": metrics, "data_digest": trial.data_digest}))

@@ -11,9 +11,10 @@ from typing import get_args
 import pytest
 
 from orchestrator import cleaning
-from orchestrator.cleaning import as_json, lines, plan_cleaning, size
+from orchestrator.cleaning import as_json, lines, plan_cleaning
 from orchestrator.errors import StudyError
 from orchestrator.store import Home, TrialRecord, write_record
+from orchestrator.words import size
 from reports.records import StudyResults, TrialResult, Variant
 from reports.settings import METRICS, ComparisonSettings
 

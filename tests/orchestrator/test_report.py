@@ -12,8 +12,8 @@ from orchestrator import report
 from orchestrator.plan import plan
 from orchestrator.schema import load
 from orchestrator.store import Home
-from reports.counts import MEASURES
 from reports.records import StudyResults
+from reports.settings import MEASURES
 from tests.orchestrator.samples import SWEEP, write
 from tests.orchestrator.standin import STANDIN
 from tests.orchestrator.test_running import database, home, run  # noqa: F401

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from reports import counts
 from reports.counts import Documents, Rows, SplitCounts, StudyCounts
 from reports.records import EpochScores, StudyResults, TrialResult, Variant
 from reports.settings import (
-    MEASURES,
     SUB_TASKS,
     TASKS,
     ByDatasetSettings,
@@ -22,6 +21,7 @@ from reports.settings import (
     ReportSettings,
     SweepSettings,
 )
+from reports.statistics.micro import Statistic
 
 MAIN = "test/relation_strict_f1"
 ON_DEV = "dev/relation_strict_f1"
@@ -240,7 +240,7 @@ def counted(
             metrics[key] = {
                 f"test/{task}_{measure}": float(counts.measured(split.of(task).sum(axis=0), measure))
                 for task in TASKS
-                for measure in MEASURES
+                for measure in get_args(Statistic)
             }
             metrics[key][ON_DEV] = metrics[key][MAIN] - 1.0
             scores[name].append(metrics[key][MAIN])

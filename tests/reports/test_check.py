@@ -13,7 +13,7 @@ import pytest
 
 from reports import counts
 from reports.build import build, rebuild
-from reports.check import check, unknown
+from reports.check import check
 from tests.reports import samples
 
 
@@ -24,9 +24,9 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_what_was_just_made_follows_from_its_record(folder: Path):
-    assert check(folder) == [] and unknown(folder) == []
+    assert check(folder) == ([], [])
     (folder / "README.md").write_text("by hand")
-    assert check(folder) == [] and [path.name for path in unknown(folder)] == ["README.md"]
+    assert check(folder) == ([], [folder / "README.md"])
 
 
 @pytest.mark.parametrize("name", ["table.tex", "table.md", "table.csv", "trials.csv"])
@@ -35,7 +35,7 @@ def test_a_number_that_was_changed_in_a_table_is_found_with_its_line(folder: Pat
     before = path.read_text()
     at = next(n for n in range(len(before) - 1, 0, -1) if before[n].isdigit())
     path.write_text(f"{before[:at]}{(int(before[at]) + 1) % 10}{before[at + 1 :]}")
-    (told,) = check(folder)
+    (told,) = check(folder).problems
     assert told.startswith(f"{path}:{before[:at].count(chr(10)) + 1}: found ") and "the record gives" in told
 
 
@@ -46,7 +46,7 @@ def test_a_score_that_was_changed_in_the_record_is_found_in_tables_and_figures(f
     metric = next(name for name in trial["metrics"] if name.startswith("test/"))
     trial["metrics"][metric] += 3.0
     record.write_text(json.dumps(given))
-    told = check(folder)
+    told = check(folder).problems
     if (folder / counts.FILE).is_file():
         assert len(told) == 1 and f"{metric} is" in told[0] and "its counts give" in told[0]
     else:
@@ -59,14 +59,14 @@ def test_a_figure_of_another_record_and_one_that_was_painted_over_are_found(fold
     path = folder / "figure.png"
     mine = path.read_bytes()
     shutil.copy(tmp_path / "other" / "figure.png", path)
-    assert [one for one in check(folder) if "was drawn from another record" in one]
+    assert [one for one in check(folder).problems if "was drawn from another record" in one]
     # the same words about its origin, but a dot more
     path.write_bytes(mine)
     pixels = matplotlib.image.imread(path).copy()
     pixels[100:130, 200:230, :3] = 0.0
     origin = next(text for text in _descriptions(mine) if text.startswith("orchestrate"))
     matplotlib.image.imsave(path, pixels, metadata={"Description": origin, "Software": None})
-    assert [one for one in check(folder) if "does not look as the record makes it" in one]
+    assert [one for one in check(folder).problems if "does not look as the record makes it" in one]
 
 
 def _descriptions(content: bytes) -> list[str]:
@@ -83,26 +83,26 @@ def test_counts_that_were_changed_are_found(tmp_path: Path):
     lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
     next(line for line in reversed(lines) if line["split"] == "test")["entity"]["missed"][0] += 5
     path.write_bytes(gzip.compress("\n".join(map(json.dumps, lines)).encode()))
-    (told,) = check(tmp_path)
+    (told,) = check(tmp_path).problems
     assert "entity_recall is" in told and "its counts give" in told
 
 
 def test_a_missing_file_is_named_and_can_be_made_again(folder: Path):
     (folder / "table.tex").unlink()
-    (told,) = check(folder)
+    (told,) = check(folder).problems
     assert told.startswith(f"{folder / 'table.tex'}: is not there")
     rebuild(folder / "record.json", folder)
-    assert check(folder) == []
+    assert check(folder).problems == []
 
 
 def test_what_is_no_report_is_told(tmp_path: Path):
-    assert "there is no record.json" in check(tmp_path)[0]
+    assert "there is no record.json" in check(tmp_path).problems[0]
     (tmp_path / "record.json").write_text("{}")
-    assert len(check(tmp_path)) == 1
+    assert len(check(tmp_path).problems) == 1
 
 
 def test_counts_of_an_earlier_report_do_not_stay_beside_a_new_one_without(tmp_path: Path):
     build(samples.counted(), tmp_path)
     assert (tmp_path / counts.FILE).is_file()
     build(replace(samples.counted(), counts=None), tmp_path)
-    assert not (tmp_path / counts.FILE).exists() and check(tmp_path) == []
+    assert not (tmp_path / counts.FILE).exists() and check(tmp_path).problems == []

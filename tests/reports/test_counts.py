@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from model.metrics import matching
 from model.metrics.evaluation import Evaluation
 from reports import counts
 from reports.counts import StudyCounts, measured, metric_parts, read_split
+from reports.statistics.micro import Statistic
 from tests.reports import samples
 
 WORDS = (tuple("aspirin causes fever and nausea in some".split()),)
@@ -157,7 +159,9 @@ def test_what_are_no_counts_is_refused(given: str, told: str):
 
 def test_measures_are_those_of_the_model():
     made = np.array([[3, 1, 2], [0, 0, 0], [0, 4, 0]])
-    for row, values in zip(made, zip(*(measured(made, name) for name in counts.MEASURES), strict=True), strict=True):
+    for row, values in zip(
+        made, zip(*(measured(made, name) for name in get_args(Statistic)), strict=True), strict=True
+    ):
         one = matching.Counts(*map(int, row))
         assert values == pytest.approx((one.precision, one.recall, one.f1))
 
