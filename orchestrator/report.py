@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,13 +35,15 @@ def results(plan: Plan, home: Home, *, force: bool = False) -> StudyResults:
     stand_ins = outdated(plan, home) if force else {}
     there = [replace(one, record=stand_ins.get((one.variant.name, one.seed), one.record)) for one in plan.trials]
     plan = replace(plan, trials=tuple(there))
-    trials = [_trial(trial, home) for trial in plan.trials if trial.record is not None]
+    select_metric = f"{'test' if selected_on_test else study.select.on}/{study.select.metric}"
+    on_dev = {f"dev/{metric.partition('/')[2]}" for metric in study.report.shown_metrics}
+    trials = [_trial(trial, home, {select_metric, *on_dev}) for trial in plan.trials if trial.record is not None]
     return StudyResults(
         study=study.study,
         question=study.question,
         budget=plan.budget_name,
         budget_note=None if plan.budget_name == FULL else plan.budget.note,
-        select_metric=f"{'test' if selected_on_test else study.select.on}/{study.select.metric}",
+        select_metric=select_metric,
         seeds=plan.seeds,
         variants=tuple(ReportVariant(v.name, v.label, v.factors) for v in plan.variants),
         baseline=plan.expansion.baseline,
@@ -204,11 +206,12 @@ def reports_in(home: Home) -> Iterator[tuple[StudyResults | SearchResults, dict[
         yield results, {file.name: file for file in sorted(path.parent.iterdir()) if file.is_file()}
 
 
-def _trial(trial: PlannedTrial, home: Home) -> TrialResult:
+def _trial(trial: PlannedTrial, home: Home, curves: Set[str]) -> TrialResult:
+    """`curves`: metrics that are kept of each epoch, beside the F1 of all sub-tasks on dev."""
     record = trial.record
     assert record is not None
     history = tuple(
-        EpochScores(epoch, {name: value for name, value in metrics.items() if _is_kept(name)})
+        EpochScores(epoch, {name: value for name, value in metrics.items() if name in curves or _is_ours(name)})
         for epoch, metrics in read_history(home.trial(record.key))
     )
     failure = record.failure if record.status == "failed" else None
@@ -231,7 +234,7 @@ def _trial(trial: PlannedTrial, home: Home) -> TrialResult:
     )
 
 
-def _is_kept(metric: str) -> bool:
+def _is_ours(metric: str) -> bool:
     return metric.startswith("dev/") and metric.endswith("_f1")
 
 

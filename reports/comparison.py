@@ -362,7 +362,7 @@ def _dataset_body(
         )
         for group, in_group in rows.items()
     )
-    title = "Model" if report.rows is None else report.rows.rpartition(".")[2].replace("_", " ").capitalize()
+    title = "Model" if report.rows is None else _capital(report.title(report.rows))
     return title, tuple(columns), sections
 
 

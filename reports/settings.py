@@ -163,7 +163,8 @@ class Report(Settings):
     label: Annotated[str, Field(pattern=LABEL)] | None = None
     """LaTeX label; `None` is `tab:` and the study's name."""
     names: dict[str, Words] = {}
-    """How the table and the figure show a factor's value: `{cdr: CDR, global: GRC, null: encoder width}`."""
+    """How the table and the figures show a factor's value, `{cdr: CDR, global: GRC, null: encoder width}`, and what
+    they call the factor, by its path: `{pretraining.seed: Pre-training}`."""
     metric_info: dict[Metric, MetricInfo] = {}
     """How the metrics of a trainable that is not our model are shown."""
     statistics: StatisticsSettings = StatisticsSettings()
@@ -200,6 +201,10 @@ class Report(Settings):
     def name(self, value: Any) -> str:
         """How a factor's value is shown."""
         return self.names.get(word(value), word(value))
+
+    def title(self, factor: str) -> str:
+        """What a factor is called; without a name for it, the last part of its path."""
+        return self.names.get(factor, factor.rpartition(".")[2].replace("_", " "))
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -259,7 +264,7 @@ class SweepSettings(Report):
 
     @property
     def x_title(self) -> str:
-        return self.x_label or self.x.rpartition(".")[2].replace("_", " ")
+        return self.x_label or self.title(self.x)
 
 
 class ByDatasetSettings(Report):

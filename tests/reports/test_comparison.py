@@ -145,6 +145,8 @@ def test_a_sweep_follows_its_factor_numbers_first_and_words_as_the_study_has_the
     words = table(samples.sweep(("bilinear", "dot", "cosine"), "model.entity.classifier.kind"))
     assert [row.label for row in words.sections[0].rows] == ["bilinear (baseline)", "dot", "cosine"]
     assert words.stub == "Kind"
+    factor = "model.entity.classifier.kind"
+    assert table(samples.sweep(("dot", "cosine"), factor, names={factor: "similarity"})).stub == "Similarity"
 
 
 # ---------------------------------------------------------------------------------------------------------- by_dataset

@@ -68,6 +68,9 @@ def test_a_study_is_run_recorded_tracked_and_reported_and_a_second_run_executes_
     assert {record.selected_epoch for record in records.values()} == {2}
     assert {record.trainable["kind"] for record in records.values()} == {kind}
     assert "| fast | 2 | **11.50** ± 0.71 | +5.00 |" in outcome.files["table.md"].read_text()
+    kept = [epoch["metrics"] for one in json.loads(outcome.files["record.json"].read_text())["trials"][:1]
+            for epoch in one["history"]]  # fmt: skip
+    assert kept == [{"dev/accuracy": 6.0}, {"dev/accuracy": 7.0}] and "learning.pdf" in outcome.files
 
     from mlflow import MlflowClient
 
