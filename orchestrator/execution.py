@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -136,36 +136,30 @@ def run(loaded: LoadedStudy, home: Home, options: Options) -> Outcome:
         )
         listeners: list[Listener] = [kept, tracker] if searcher is None else [searcher, kept, tracker]
         try:
-            note.keep(home, loaded)
-            tracker.open()
-            tracker.present(views.of_plan(planned))
-            if not queue.is_done:
-                _run_queue(planned, queue, jobs, machine, listeners, interrupts)
+            with _stopping_if_full(queue):
+                note.keep(home, loaded)
+                tracker.open()
+                tracker.present(views.of_plan(planned))
+                if not queue.is_done:
+                    _run_queue(planned, queue, jobs, machine, listeners, interrupts)
         except KeyboardInterrupt:
             interrupts.requested = True
-        except OSError as error:
-            if not is_full(error):
-                raise
-            queue.stopped = full_disk(str(error))
         after = _plan(loaded, home, options)
         if after.search is not None:
             books.put_cells(after.study.study, options.budget, [(t.variant.name, t.seed, t.key) for t in after.trials])
-        tracker.again()
-        of_first_phases = [trial.record for trial in after.first_phases if trial.record is not None]
-        tracker.reconcile([*settled, *of_first_phases, *after.records])
-        files: dict[str, Path] = {}
-        warnings: tuple[str, ...] = ()
-        try:
+        results, files = None, dict[str, Path]()
+        # before the tracker, which may take its time where no server answers
+        with _stopping_if_full(queue):
             # a search has suggested more since
             first_phases.keep(home, after.study.study, options.budget, (*after.trials, *after.to_come))
             if any(trial.is_finished for trial in after.trials):
                 results, files = report.write(after, home, options.data)
-                warnings = results.warnings
+        tracker.again()
+        of_first_phases = [trial.record for trial in after.first_phases if trial.record is not None]
+        tracker.reconcile([*settled, *of_first_phases, *after.records])
+        if results is not None:
+            with _stopping_if_full(queue):
                 tracker.summarise(results, files)
-        except OSError as error:
-            if not is_full(error):
-                raise
-            queue.stopped = queue.stopped or full_disk(str(error))
         return Outcome(
             plan=after,
             executed=tuple(kept.ended_keys),
@@ -175,8 +169,19 @@ def run(loaded: LoadedStudy, home: Home, options: Options) -> Outcome:
             trouble=tracker.trouble,
             interrupted=interrupts.requested,
             stopped=queue.stopped,
-            warnings=warnings,
+            warnings=() if results is None else results.warnings,
         )
+
+
+@contextmanager
+def _stopping_if_full(queue: Queue) -> Iterator[None]:
+    """A disk without room is told as what stopped the run, not as a traceback."""
+    try:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise
+        queue.stopped = queue.stopped or full_disk(str(error))
 
 
 def run_pilots(loaded: LoadedStudy, home: Home, options: Options) -> None:

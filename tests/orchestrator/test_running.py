@@ -185,6 +185,19 @@ def test_a_study_runs_on_without_its_tracker_and_is_brought_up_to_date_later(tmp
     assert all(r.data.metrics["test/relation_strict_f1"] > 40 for r in runs)
 
 
+def test_the_report_is_there_before_the_tracker_is_asked_for_what_it_has_missed(tmp_path, monkeypatch):
+    seen = []
+    reconcile = Tracker.reconcile
+
+    def late(tracker, records):
+        seen.append([path.name for path in (tmp_path / "home").glob("*/report/report.html")])
+        reconcile(tracker, records)
+
+    monkeypatch.setattr(Tracker, "reconcile", late)
+    run(tmp_path)
+    assert seen == [["report.html"]]
+
+
 def test_sync_brings_the_tracker_up_to_date_without_running_anything(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////proc/nowhere/mlflow.db")
     outcome = run(tmp_path)
