@@ -582,12 +582,12 @@ def ui(
     """Open the MLflow dashboard of a home, or of one study of it, on this machine only. Ctrl-C ends it."""
     from orchestrator.dashboard import server
     from orchestrator.provenance import masked
-    from orchestrator.tracking import default_uri
+    from orchestrator.tracking import default_uri, uri_of
 
     place = _home(home)
     uri = default_uri(place)
     is_served = uri.startswith(("http://", "https://"))
-    if uri == f"sqlite:///{place.database}" and not place.database.is_file():
+    if uri == uri_of(place) and not place.database.is_file():
         raise refused(f"there is no {place.database} yet; run a study, or name another home by --home")
     if budget is not None and study is None:
         raise refused(f"--budget {budget} was given without the study that it is of")

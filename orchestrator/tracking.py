@@ -65,7 +65,12 @@ _MOST_CHARACTERS_TOLD = 240
 
 def default_uri(home: Home) -> str:
     """Where runs go: `MLFLOW_TRACKING_URI`, or an SQLite file in the home, whose path must be absolute."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.database}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or uri_of(home)
+
+
+def uri_of(home: Home) -> str:
+    """Of the SQLite file in the home. In an address `%` and `?` mean something else than in a path."""
+    return f"sqlite:///{str(home.database).replace('%', '%25').replace('?', '%3F')}"
 
 
 def _mirrored(method: Callable[..., None]) -> Callable[..., None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 
 import pytest
 
@@ -95,6 +96,17 @@ def test_each_trial_has_exactly_one_flat_run_however_often_it_is_run(tmp_path):
     for found in runs:
         steps = [m.step for m in client.get_metric_history(found.info.run_id, "dev/relation_strict_f1")]
         assert steps == [1, 2, 3]  # two epochs, and the selected one once more
+
+
+def test_a_home_may_have_letters_in_its_path_that_mean_something_in_an_address(tmp_path, database):
+    place = tmp_path / "50%20 or more?"
+    (place / "home").mkdir(parents=True)
+    shutil.copy(database, place / "home" / "mlflow.db")
+    outcome = run(place)
+    assert outcome.trouble is None
+    with sqlite3.connect(place / "home" / "mlflow.db") as found:
+        kinds = found.execute("select value from tags where key = 'kind' order by value").fetchall()
+    assert kinds == [("summary",), *[("trial",)] * 4]
 
 
 def test_a_run_in_mlflow_has_the_scores_settings_tags_and_files_of_its_trial(tmp_path):
