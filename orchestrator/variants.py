@@ -37,7 +37,7 @@ from orchestrator.trainables.command import Command
 from orchestrator.trainables.foreign import PLACEHOLDER, filled
 from reports.records import Variant as ReportVariant
 from reports.records import check_metrics, check_report
-from reports.settings import ByDatasetSettings, unknown_metric, word
+from reports.settings import ByDatasetSettings, ComparisonSettings, unknown_metric, word
 
 MOST_VARIANTS = 100_000
 """So many take half a minute and 1 GB to resolve."""
@@ -762,6 +762,13 @@ def _check_report(
             known = set[str]().union(*((*variant.factors, *flat(variant.settings)) for variant in variants))
             message = f"found '{path}', wanted a factor of the grid or a setting{did_you_mean(path, known)}"
             problems.append(positions.problem(("report", name), message))
+    if isinstance(study.report, ComparisonSettings):
+        labels: dict[str, Variant] = {}
+        for variant in variants:
+            same = labels.setdefault(variant.label, variant)
+            if same is not variant:
+                message = f"the label '{variant.label}' is that of '{same.name}' as well, wanted another for its row"
+                problems.append(positions.problem((*variant.place, "label"), message))
     if problems or study.search is not None:
         return
     shown = tuple(ReportVariant(variant.name, variant.label, variant.factors) for variant in variants)
