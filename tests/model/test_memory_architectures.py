@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from model.data import builtin
-from model.data.catalog import search_path
 from model.data.document import Document, to_json
-from model.data.encoded import load_encoded
-from model.encoder import load_tokenizer, vocabulary_of
 from model.joint.network import Network
 from model.loss import joint_loss
 from model.predict import Extractor
 from model.settings import ExperimentSettings, JerexSettings, LossWeights
 from model.training import checkpoint
-from model.training.loop import evaluate, train
 from tests.model.test_jerex import batch_of, encoded, network_of, spread  # noqa: F401 (a fixture)
-from tests.model.test_training import history, run_in, small
+from tests.model.test_training import history, overfitted, run_in, small
 
 BESIDE = {
     "key-value": {"kind": "key_value", "slots": 12},
@@ -223,18 +218,7 @@ def test_every_architecture_overfits_a_few_documents(tmp_path, read):
             "training": {"epochs": 100, "batch_size": 1, "learning_rate": 3e-3},
         }
     )
-    torch.set_num_threads(1)
-    torch.manual_seed(1)
-    tokenizer = load_tokenizer(settings.model.encoder)
-    corpus = load_encoded(settings.data, search_path(), tokenizer, tmp_path / "cache")
-    network = Network(settings.model, corpus.labels, vocabulary_of(tokenizer))
-    # four documents are trained on and evaluated on
-    corpus = replace(corpus, dev=corpus.train)
-    (tmp_path / "trial").mkdir()
-    train(network, tokenizer, corpus, settings.training, 1, tmp_path / "trial", lambda epoch: None)
-    checkpoint.load_weights(tmp_path / "trial" / "checkpoint", network)
-    assert network.joint.reading
-    assert evaluate(network, corpus.train).scores("train")["train/relation_strict_f1"] > 95
+    assert overfitted(tmp_path, settings) > 95
 
 
 # ------------------------------------------------------------------------------------------------------------ settings

@@ -52,6 +52,21 @@ def history(folder: Path) -> list[dict]:
     return [{k: v for k, v in entry["metrics"].items() if not k.startswith("seconds/")} for entry in entries]
 
 
+def overfitted(folder: Path, settings: ExperimentSettings) -> float:
+    """Strict relation F1, with reads on, on the documents that were trained on and evaluated on."""
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    tokenizer = load_tokenizer(settings.model.encoder)
+    corpus = load_encoded(settings.data, search_path(), tokenizer, folder / "cache")
+    network = Network(settings.model, corpus.labels, vocabulary_of(tokenizer))
+    corpus = replace(corpus, dev=corpus.train)
+    (folder / "trial").mkdir()
+    train(network, tokenizer, corpus, settings.training, 1, folder / "trial", lambda epoch: None)
+    checkpoint.load_weights(folder / "trial" / "checkpoint", network)
+    assert network.joint.reading
+    return evaluate(network, corpus.train).scores("train")["train/relation_strict_f1"]
+
+
 def test_a_seed_gives_one_result_and_two_seeds_give_two(tmp_path):
     first, again, other = (run_in(tmp_path / name, seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
     assert first == again
@@ -242,19 +257,7 @@ def test_training_on_the_built_in_corpus_overfits_eight_documents(tmp_path):
             "training": {"epochs": 60, "batch_size": 1, "learning_rate": 5e-4, "head_learning_rate": 1e-3},
         }
     )
-    torch.set_num_threads(1)
-    torch.manual_seed(1)
-    tokenizer = load_tokenizer(settings.model.encoder)
-    corpus = load_encoded(settings.data, search_path(), tokenizer, tmp_path / "cache")
-    network = Network(settings.model, corpus.labels, vocabulary_of(tokenizer))
-    # eight documents are trained on and evaluated on
-    corpus = replace(corpus, dev=corpus.train)
-    (tmp_path / "trial").mkdir()
-    train(network, tokenizer, corpus, settings.training, 1, tmp_path / "trial", lambda epoch: None)
-    checkpoint.load_weights(tmp_path / "trial" / "checkpoint", network)
-    assert network.joint.reading
-    scores = evaluate(network, corpus.train).scores("train")
-    assert scores["train/relation_strict_f1"] > 95
+    assert overfitted(tmp_path, settings) > 95
 
 
 def test_the_learning_rate_rises_over_the_warm_up_and_falls_to_zero():
