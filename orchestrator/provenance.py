@@ -339,6 +339,22 @@ def command(given: Sequence[str], folder: Path = HERE) -> list[str]:
     return [Path(given[0]).name, *(masked(_inside(argument, top)) for argument in given[1:])] if given else []
 
 
+_PLACES = ("--home", "--data", "--address")
+
+
+def without_places(given: Sequence[str]) -> list[str]:
+    """A command as others can type it: without the options that say where things lie on one machine. No score depends
+    on them, and a report is published."""
+    kept: list[str] = []
+    skips = False
+    for argument in given:
+        option, equals, _ = argument.partition("=")
+        if not skips and option not in _PLACES:
+            kept.append(argument)
+        skips = not skips and option in _PLACES and not equals
+    return kept
+
+
 def cwd(folder: Path = HERE) -> str | None:
     """The current folder, relative to the checkout; `None` outside of it."""
     top = checkout(folder)

@@ -248,7 +248,7 @@ def _provenance(plan: Plan) -> dict[str, Any]:
     return {
         "commit": _all(provenance.version_of_code(origin) for origin in origins),
         "data": {name: _all(digests) for name, digests in _data(plan).items()},
-        "command": _all(" ".join(origin.get("command", ())) for origin in origins),
+        "command": _all(" ".join(provenance.without_places(origin.get("command", ()))) for origin in origins),
         "hardware": _all(_hardware(origin.get("hardware", {})) for origin in origins),
         "packages": _all(
             ", ".join(f"{name} {version}" for name, version in origin.get("packages", {}).items()) for origin in origins

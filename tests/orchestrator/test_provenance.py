@@ -237,6 +237,19 @@ def test_the_environment_is_a_digest_of_names_and_versions(tmp_path, monkeypatch
 # -------------------------------------------------------------------------------------------------- command and secrets
 
 
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("orchestrate run a.yaml --home /scratch/me --budget cpu", "orchestrate run a.yaml --budget cpu"),
+        ("orchestrate run --data=/scratch/data --address host:6379 a.yaml", "orchestrate run a.yaml"),
+        ("orchestrate run --home --data a.yaml --cpus 2", "orchestrate run a.yaml --cpus 2"),
+        ("orchestrate run a.yaml --home", "orchestrate run a.yaml"),
+    ],
+)
+def test_a_report_tells_the_command_without_the_places_of_one_machine(typed, told):
+    assert provenance.without_places(typed.split()) == told.split()
+
+
 def test_of_a_command_paths_inside_the_checkout_are_relative_and_the_rest_is_as_typed(checkout, tmp_path):
     (tmp_path / "linked").symlink_to(checkout)
     typed = [
