@@ -79,7 +79,7 @@ class SplitCounts:
     documents: Documents
     tasks: dict[str, Rows]
     seconds: np.ndarray | None = None
-    """(documents,): wall-clock time of each, extracted alone; `None` of a trial that has not taken it."""
+    """(documents,): what each took, extracted alone; `None` of a trial that has not measured it."""
 
     def of(self, task: str, of_type: str | None = None) -> np.ndarray:
         """(documents, 3): correct, spurious, missed. KeyError for a sub-task that is not counted."""

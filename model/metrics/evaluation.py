@@ -37,7 +37,7 @@ class Evaluation:
     predicted: list[Document]
     counts: list[dict[str, Counts]]
     seconds: list[float] | None = None
-    """Wall-clock time of each document, extracted alone; `None` where it was not taken."""
+    """Of each document, extracted alone; `None` where they were not taken."""
 
     @classmethod
     def of(

@@ -34,6 +34,8 @@ FILLS: tuple[dict[str, Any], ...] = (
 )
 EDGE: dict[str, Any] = {"edgecolor": "black", "linewidth": 0.6}
 SPREAD: dict[str, Any] = {"ecolor": "black", "elinewidth": 0.8, "capsize": 1.6, "capthick": 0.8, "linestyle": "none"}
+ENDS = (5, 10, 20, 40, 60, 80, 100)
+"""Of the axis of scores."""
 BAR = 0.8
 """Thickness of a bar, in the units of `Lines`."""
 
@@ -55,8 +57,10 @@ def draw(results: StudyResults) -> Figure | None:
     grid = figure.subplots(len(rows), n_columns, squeeze=False, height_ratios=heights)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
+    longest = max(panel.draw(axes, chosen) for axes, panel in zip(grid.flat, panels, strict=False))
     for axes, panel in zip(grid.flat, panels, strict=False):
-        panel.draw(axes, chosen)
+        # one scale for all panels, with room for scores of any size
+        axes.set_xlim(0, next(end for end in ENDS if end >= longest))
         # of panels beside each other one that has fewer types ends above the other
         axes.set_ylim(next(max(one.lines.total for one in row) for row in rows if panel in row), 0)
         axes.spines["left"].set_bounds(0, panel.lines.total)
@@ -83,7 +87,9 @@ class _Panel:
         labels = [results.report.name(label) for label in self.groups]
         self.lines = Lines(labels, least=BAR * len(variants) + 1.0)
 
-    def draw(self, axes: Axes, chosen: Shown) -> None:
+    def draw(self, axes: Axes, chosen: Shown) -> float:
+        """Returns the score that the panel has to have room for."""
+        longest = 0.0
         for y, types in zip(self.lines.places, self.groups.values(), strict=True):
             axes.annotate(
                 str(sum(self.n_gold[name] for name in types)), (1, y), (3, 0), xycoords=("axes fraction", "data"),
@@ -95,13 +101,14 @@ class _Panel:
                 at = y + BAR * (place - (len(self.counts) - 1) / 2)
                 fill = FILLS[chosen.labels.index(label_of(self.results, variant))]
                 axes.barh(at, of.mean, height=BAR, zorder=2, **EDGE, **fill)
-                half = half_width(self.results, of)
-                if half is not None:
+                half = half_width(self.results, of) or 0.0
+                longest = max(longest, min(of.mean + half, 100.0))
+                if half:
                     ends = [[min(half, of.mean)], [min(half, 100 - of.mean)]]
                     axes.errorbar(of.mean, at, xerr=ends, zorder=3, **SPREAD)
         axes.annotate("gold", (1, 1), (3, 2), xycoords="axes fraction", textcoords="offset points", **REMARK)
         self.lines.label(axes)
-        axes.set_xlim(0, 100)
+        return longest
 
 
 _CORRECT, _MISSED = COUNTED.index("correct"), COUNTED.index("missed")
