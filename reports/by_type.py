@@ -12,36 +12,41 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 
-from reports.comparison import full_name, ordered_variants, origin
-from reports.counts import COUNTED, StudyCounts, measured
-from reports.records import StudyResults, Variant
-from reports.statistics import spread
+from reports.comparison import TASK_TITLES, full_name, incomplete, ordered_variants, origin
+from reports.corpora import Corpus, corpora, relation_task
+from reports.counts import COUNTED, measured
+from reports.records import StudyResults
+from reports.statistics import Spread, spread
 from reports.statistics.micro import Statistic
 from reports.table import Column, Plain, Row, Score, Section, Table, mark_best
 
-TASK = "relation_strict"
 MOST = 15
 """Types with a row of their own."""
 
 
 @dataclass(frozen=True)
 class ByType:
-    """The counts of each type in each trial of each variant, on one split."""
+    """The counts of each type in each trial of each variant, on one corpus."""
 
-    split: str
+    corpus: Corpus
     types: tuple[str, ...]
     """The most frequent in gold first."""
     gold: tuple[int, ...]
-    """Relations of each in gold, of the variant with the most documents."""
+    """Relations of each in gold."""
     counts: dict[str, np.ndarray]
     """Variant → (seeds, types, 3): correct, spurious, missed."""
 
-    def scores(self, variant: str, measure: Statistic = "f1") -> np.ndarray:
-        """(seeds, types), in percent."""
-        return measured(self.counts[variant], measure)
+    @property
+    def seeds(self) -> dict[str, list[int]]:
+        """Variant → the seeds of its counts, in their order."""
+        return {name: self.corpus.seeds[name] for name in self.counts}
+
+    def f1(self, variant: str, at: int) -> Spread:
+        """Of a type, over seeds, in percent."""
+        return spread(measured(self.counts[variant][:, at], "f1").tolist())
 
     def pooled(self, most: int = MOST) -> ByType:
-        """With the types beyond the most frequent ones as one."""
+        """With the types beyond the most frequent ones as one, unless that would be one alone."""
         if len(self.types) <= most + 1:
             return self
         rest = f"{len(self.types) - most} other types"
@@ -49,78 +54,85 @@ class ByType:
             name: np.concatenate([of[:, :most], of[:, most:].sum(axis=1, keepdims=True)], axis=1)
             for name, of in self.counts.items()
         }
-        return ByType(self.split, (*self.types[:most], rest), (*self.gold[:most], sum(self.gold[most:])), counts)
+        return ByType(self.corpus, (*self.types[:most], rest), (*self.gold[:most], sum(self.gold[most:])), counts)
 
 
-def of_study(results: StudyResults) -> ByType | None:
-    """`None` where no trial has left counts by type."""
-    counts: StudyCounts | None = results.counts
-    split = results.report.shown_metrics[0].partition("/")[0]
-    if counts is None:
-        return None
-    found: dict[str, list[dict[str, np.ndarray]]] = {}
-    for variant in results.variants:
-        for trial in results.finished(variant.name):
-            of_trial = counts.trials.get((trial.key, split))
-            if of_trial is not None and TASK in of_trial.tasks and of_trial.tasks[TASK].type is not None:
-                found.setdefault(variant.name, []).append(of_trial.tasks[TASK].by_type())
-    gold: dict[str, int] = {}
-    for trials in found.values():
-        for of_types in trials:
+def by_type(results: StudyResults) -> list[ByType]:
+    """Of each corpus, those variants of which all trials have counted relations by type."""
+    task = relation_task(results)
+    found = []
+    for corpus in corpora(results):
+        corpus = corpus.of(lambda trial: task in trial.tasks and trial.tasks[task].type is not None)
+        counted = {name: [trial.tasks[task].by_type() for trial in of] for name, of in corpus.trials.items()}
+        gold: dict[str, int] = {}
+        for of_types in (one for trials in counted.values() for one in trials):
             for name, (correct, _, missed) in of_types.items():
                 gold[name] = max(gold.get(name, 0), int(correct + missed))
-    if not gold:
-        return None
-    types = tuple(sorted(gold, key=lambda name: (-gold[name], name)))
-    nothing = np.zeros(3, dtype=np.int64)
-    stacked = {
-        variant: np.array([[of.get(name, nothing) for name in types] for of in trials])
-        for variant, trials in found.items()
-    }
-    return ByType(split, types, tuple(gold[name] for name in types), stacked)
+        types = tuple(sorted(gold, key=lambda name: (-gold[name], name)))
+        nothing = np.zeros(len(COUNTED), dtype=np.int64)
+        counts = {
+            variant: np.array([[of.get(name, nothing) for name in types] for of in trials])
+            for variant, trials in counted.items()
+        }
+        if types:
+            found.append(ByType(corpus, types, tuple(gold[name] for name in types), counts))
+    return found
 
 
 def frame(results: StudyResults) -> pd.DataFrame:
     """A row per variant, seed and type, of all types."""
-    found = of_study(results)
+    of_variant = {name: found for found in by_type(results) for name in found.counts}
     rows = []
-    for variant in ordered_variants(results) if found is not None else ():
-        assert found is not None
-        for n_trial, of_trial in enumerate(found.counts.get(variant.name, ())):
-            for name, counts in zip(found.types, of_trial, strict=True):
-                told = dict(zip(COUNTED, map(int, counts), strict=True))
-                scores = {measure: float(measured(counts, measure)) for measure in get_args(Statistic)}
-                rows.append({"variant": variant.name, "trial": n_trial + 1, "type": name, **told, **scores})
-    columns = ["variant", "trial", "type", *COUNTED, *get_args(Statistic)]
+    for variant in ordered_variants(results):
+        found = of_variant.get(variant.name)
+        for seed, of_trial in (
+            () if found is None else zip(found.seeds[variant.name], found.counts[variant.name], strict=True)
+        ):
+            assert found is not None
+            scores = {measure: measured(of_trial, measure).tolist() for measure in get_args(Statistic)}
+            for at, (name, counts) in enumerate(zip(found.types, of_trial.tolist(), strict=True)):
+                told = dict(zip(COUNTED, counts, strict=True)) | {measure: of[at] for measure, of in scores.items()}
+                rows.append({"variant": variant.name, "seed": seed, "type": name, **told})
+    columns = ["variant", "seed", "type", *COUNTED, *get_args(Statistic)]
     return pd.DataFrame(rows, columns=columns)
 
 
 def table(results: StudyResults) -> Table | None:
-    """A type a row, a variant a column; `None` where no trial has left counts by type."""
-    found = of_study(results)
-    if found is None:
+    """A type a row, a variant a column, a part for each corpus; `None` where no trial has left counts by type."""
+    every = [found.pooled() for found in by_type(results)]
+    if not every:
         return None
-    found = found.pooled()
-    variants: list[Variant] = [one for one in ordered_variants(results) if one.name in found.counts]
-    columns = (Column("in gold", better="neither"), *(Column(full_name(results, one)) for one in variants))
+    # on each data set a variant is in the same column
+    labels = {
+        name: full_name(results, results.variant(name), with_dataset=False) for found in every for name in found.counts
+    }
+    ordered = [labels[variant.name] for variant in ordered_variants(results) if variant.name in labels]
+    titles = list(dict.fromkeys(ordered))
+    columns = (Column("in gold", better="neither"), *map(Column, titles))
     n = len(results.seeds)
-    rows = []
-    for at, (name, gold) in enumerate(zip(found.types, found.gold, strict=True)):
-        scores = [spread(found.scores(one.name)[:, at].tolist()) for one in variants]
-        cells = (Score(of.mean, of.sd, of.n, n) for of in scores)
-        rows.append(Row(results.report.name(name), (Plain(float(gold), decimals=0), *cells)))
-    # across a row the variants are ranked, so rows are columns to the ranking
-    ranked = [_ranked(row, columns) for row in rows]
+    split = results.report.shown_metrics[0].partition("/")[0]
     over = f"mean ± sample standard deviation over n = {n} seeds" if n > 1 else "one seed"
+    sections = []
+    for found in every:
+        there = {labels[name]: name for name in found.counts}
+        rows = []
+        for at, (name, gold) in enumerate(zip(found.types, found.gold, strict=True)):
+            scores = [found.f1(there[title], at) if title in there else spread([]) for title in titles]
+            cells = (Score(of.mean, of.sd, of.n, n) if of.n else Score(None, None, 0, 0) for of in scores)
+            row = Row(results.report.name(name), (Plain(float(gold), decimals=0), *cells))
+            # across a row the variants are ranked, so rows are columns to the ranking
+            rows.append(_ranked(row, columns))
+        sections.append(Section(found.corpus.title(results) if len(every) > 1 else None, tuple(rows)))
+    task = TASK_TITLES[relation_task(results)]
     return Table(
         label=f"tab:{results.study}-types",
         caption=f"Relation types: {results.question}",
         warnings=results.warnings,
-        explanations=(f"F1 of strict relations on {found.split} in percent by type, {over}. Bold: best of its row.",),
+        explanations=(f"F1 of {task}s on {split} in percent by type, {over}. Bold: best of its row.",),
         stub="Relation type",
         columns=columns,
-        sections=(Section(None, tuple(ranked)),),
-        notes=(),
+        sections=tuple(sections),
+        notes=incomplete(results),
         origin=origin(results),
     )
 

@@ -358,7 +358,7 @@ def _dataset_body(
     sections = tuple(
         Section(
             None if group is None else report.name(group),
-            tuple(Row(report.name(row) if report.rows else row, tuple(cells(group, row))) for row in in_group),
+            tuple(Row(row_name(report, row), tuple(cells(group, row))) for row in in_group),
         )
         for group, in_group in rows.items()
     )
@@ -510,13 +510,39 @@ def _before_reads(results: StudyResults) -> tuple[str, ...]:
     return (f"Selected before the memory reads set in, so scored without them: {'; '.join(said)}.",) if said else ()
 
 
-def full_name(results: StudyResults, variant: Variant) -> str:
+def full_name(results: StudyResults, variant: Variant, with_dataset: bool = True) -> str:
+    """A variant where it stands alone: in a report by data set its row with group and data set."""
     report = results.report
     if not isinstance(report, ByDatasetSettings):
         return shown_name(results, variant)
     row, group, column = dataset_place(report, variant)
-    shown = report.name(row) if report.rows else row
-    return ", ".join([shown, *([report.name(group)] if group is not None else []), report.name(column)])
+    parts = [row_name(report, row), None if group is None else report.name(group)]
+    return ", ".join(part for part in (*parts, report.name(column) if with_dataset else None) if part is not None)
+
+
+def row_name(report: ByDatasetSettings, row: str) -> str:
+    """Without a factor for its rows a report has the variants' labels in them, which are what they are."""
+    return report.name(row) if report.rows else row
+
+
+def side_by_side(results: StudyResults) -> list[tuple[str | None, list[tuple[str, Variant]]]]:
+    """What a table may rank: in a report by data set the variants of one data set and group, with its title, each
+    called by its row; else all of them."""
+    report = results.report
+    if not isinstance(report, ByDatasetSettings):
+        return [(None, [(full_name(results, variant), variant) for variant in ordered_variants(results)])]
+    columns, groups, _ = dataset_axes(results, report)
+    found: dict[tuple[str, str | None], list[tuple[str, Variant]]] = {
+        (column, group): [] for column in columns for group in groups
+    }
+    for variant in results.variants:
+        row, group, column = dataset_place(report, variant)
+        found[column, group].append((row_name(report, row), variant))
+    return [
+        (", ".join(report.name(part) for part in place if part is not None), variants)
+        for place, variants in found.items()
+        if variants
+    ]
 
 
 def sources(results: StudyResults) -> tuple[str, ...]:

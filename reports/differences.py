@@ -7,7 +7,7 @@ import dataclasses
 import pandas as pd
 
 from reports import significance
-from reports.comparison import full_name, incomplete, metric_title, ordered_variants, origin
+from reports.comparison import incomplete, metric_title, ordered_variants, origin, side_by_side
 from reports.records import StudyResults
 from reports.statistics.family import Comparison
 from reports.table import Column, Difference, Interval, Plain, Probability, Row, Said, Section, Table
@@ -77,9 +77,8 @@ def table(results: StudyResults) -> Table | None:
         *([Column("ε", better="neither")] if with_dominance else []),
         Column("Verdict", words=True),
     )
-    rows = []
-    for variant, metric, one in compared:
-        name = full_name(results, results.variant(variant))
+
+    def row(name: str, metric: str, one: Comparison) -> Row:
         effects = one.effects
         cells = (
             Difference(one.difference, starred=one.verdict in ("better", "worse")),
@@ -91,7 +90,15 @@ def table(results: StudyResults) -> Table | None:
             *([Plain(one.dominance)] if with_dominance else []),
             Said(one.verdict.replace("alpha", "α")),
         )
-        rows.append(Row(f"{name}, {metric_title(results.report, metric)}" if several else name, cells))
+        return Row(f"{name}, {metric_title(results.report, metric)}" if several else name, cells)
+
+    sections = [
+        (
+            title,
+            [row(label, metric, one) for label, of in variants for name, metric, one in compared if name == of.name],
+        )
+        for title, variants in side_by_side(results)
+    ]
     metric = compared[0][1]
     what = "" if several else f" of {metric_title(results.report, metric)}"
     return Table(
@@ -111,7 +118,7 @@ def table(results: StudyResults) -> Table | None:
         ),
         stub="Variant",
         columns=columns,
-        sections=(Section(None, tuple(rows)),),
+        sections=tuple(Section(title, tuple(rows)) for title, rows in sections if rows),
         notes=(*significance.notes(results), *incomplete(results)),
         origin=origin(results),
     )

@@ -34,10 +34,10 @@ nav ul { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; list-style: none; ma
 .verdict li { margin: .35rem 0; }
 .warning { color: var(--wrong); }
 p.warning, li.warning { border-left: 4px solid var(--wrong); padding-left: .7rem; }
-figure { margin: 1rem 0; overflow-x: auto; }
+figure { margin: 1rem 0; overflow-x: auto; container-type: inline-size; }
 figure img { max-width: 100%; height: auto; }
 table { border-collapse: collapse; font-size: .86rem; }
-caption { caption-side: top; text-align: left; max-width: min(60rem, 100vw - 4.5rem); padding-bottom: .5rem; }
+caption { caption-side: top; text-align: left; max-width: 100cqw; padding-bottom: .5rem; }
 th, td { padding: .22rem .6rem; text-align: right; vertical-align: baseline; white-space: nowrap;
   font-variant-numeric: tabular-nums; }
 th[scope=row], th.words, td.words, tr.section th { text-align: left; }

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reports.comparison import TASK_TITLES, full_name, incomplete, ordered_variants, origin, selection
+from reports.comparison import TASK_TITLES, incomplete, origin, selection, side_by_side
 from reports.records import StudyResults
 from reports.settings import MEASURES, METRICS, TASKS
 from reports.statistics import spread
@@ -30,7 +30,10 @@ def table(results: StudyResults) -> Table | None:
                 # fifteen spreads beside each other are more than a page holds: they are in trials.csv
                 yield Score(scores.mean, scores.sd, scores.n, len(results.seeds), bare=True)
 
-    rows = tuple(Row(full_name(results, variant), tuple(cells(variant.name))) for variant in ordered_variants(results))
+    sections = tuple(
+        mark_best(Section(title, tuple(Row(name, tuple(cells(variant.name))) for name, variant in variants)), columns)
+        for title, variants in side_by_side(results)
+    )
     n = len(results.seeds)
     over = f"mean over n = {n} seeds" if n > 1 else "one seed"
     return Table(
@@ -39,11 +42,11 @@ def table(results: StudyResults) -> Table | None:
         warnings=results.warnings,
         explanations=(
             f"Precision, recall and F1 on {split} in percent, {over}{selection(results)}.",
-            "Bold: best of its column.",
+            f"Bold: best of its column{' and group' if len(sections) > 1 else ''}.",
         ),
         stub="Variant",
         columns=columns,
-        sections=(mark_best(Section(None, rows), columns),),
+        sections=sections,
         notes=incomplete(results),
         origin=origin(results),
     )

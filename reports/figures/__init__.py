@@ -9,7 +9,7 @@
     search      `search`: what a search has tried
     attention   `attention`: what the memories of a trained model attend to in a document; no part of a report
 
-`style` says how all of them look, `lines`, `labels`, `seeds` and `corpora` hold what several have in common. They are
+`style` says how all of them look, `lines`, `labels`, `seeds` and `shown` hold what several have in common. They are
 made from the record and its counts alone, so that `reports.check` can draw them again.
 """
 

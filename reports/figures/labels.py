@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from reports.comparison import metric_title, row_label
+from reports.comparison import full_name, metric_title, row_label
 from reports.figures.style import drawable
-from reports.records import StudyResults, Variant, dataset_place
+from reports.records import StudyResults, Variant
 from reports.settings import ByDatasetSettings, SweepSettings
 
 
 def variant_title(results: StudyResults, variant: Variant, with_dataset: bool = True) -> str:
     """A variant where it stands alone: in a report by data set its row with group and data set."""
-    report = results.report
-    if not isinstance(report, ByDatasetSettings):
-        return row_label(results, variant)
-    row, group, column = dataset_place(report, variant)
-    shown = report.name(row) if report.rows else row
-    parts = [shown, report.name(group) if group is not None else None, report.name(column) if with_dataset else None]
-    return ", ".join(part for part in parts if part is not None)
+    by_dataset = isinstance(results.report, ByDatasetSettings)
+    return full_name(results, variant, with_dataset) if by_dataset else row_label(results, variant)
 
 
 def factor_told(results: StudyResults, what: str) -> list[str]:

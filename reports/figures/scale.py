@@ -21,10 +21,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
+from reports.corpora import Corpus, corpora, relation_task
 from reports.counts import COUNTED, SplitCounts, measured
-from reports.figures.corpora import Corpus, Shown, corpora, label_of, relation_task, shown
 from reports.figures.labels import budget_told, factor_told, metric_label
 from reports.figures.seeds import half_width, mean_title
+from reports.figures.shown import Shown, label_of, shown
 from reports.figures.style import PAGE, STYLE, legend, sheet, wrapped
 from reports.records import StudyResults
 from reports.statistics import spread

@@ -6,25 +6,22 @@ the micro-averaged F1 of the relations of a type; the number at the right is how
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from reports.counts import COUNTED, measured
-from reports.figures.corpora import Corpus, Shown, corpora, label_of, relation_task, shown
+from reports.by_type import ByType, by_type
+from reports.corpora import relation_task
 from reports.figures.labels import budget_told, factor_told, metric_label
 from reports.figures.lines import Lines
 from reports.figures.seeds import half_width, mean_title
+from reports.figures.shown import Shown, label_of, shown
 from reports.figures.style import COLUMN, PAGE, REMARK, legend, sheet
 from reports.records import StudyResults
-from reports.statistics import spread
 
-MOST = 15
-"""Types with bars of their own."""
 ALL_UP_TO = 3
 """Of more variants two are shown."""
 FILLS: tuple[dict[str, Any], ...] = (
@@ -42,14 +39,12 @@ BAR = 0.8
 
 def draw(results: StudyResults) -> Figure | None:
     """`None` where no trial has left counts by relation type."""
-    task = relation_task(results)
-    able = [(corpus, names) for corpus in corpora(results) if (names := _with_types(corpus, task))]
-    if not able:
+    every = [found.pooled() for found in by_type(results)]
+    if not every:
         return None
-    chosen = shown(results, [names for _, names in able], ALL_UP_TO, 2)
-    panels = [
-        _Panel(results, corpus, names, task) for (corpus, _), names in zip(able, chosen.names, strict=True) if names
-    ]
+    chosen = shown(results, [list(found.counts) for found in every], ALL_UP_TO, 2)
+    panels = [_Panel(results, found, names) for found, names in zip(every, chosen.names, strict=True) if names]
+    task = relation_task(results)
     n_columns = min(2, len(panels))
     rows = [panels[first : first + n_columns] for first in range(0, len(panels), n_columns)]
     heights = [max(panel.lines.height for panel in row) for row in rows]
@@ -66,7 +61,7 @@ def draw(results: StudyResults) -> Figure | None:
         axes.spines["left"].set_bounds(0, panel.lines.total)
         axes.set_xlabel(metric_label(results, f"{results.report.shown_metrics[0].partition('/')[0]}/{task}_f1"))
         if len(panels) > 1:
-            axes.set_title(panel.corpus.title(results))
+            axes.set_title(panel.found.corpus.title(results))
     told = "; ".join([mean_title(results) if len(results.seeds) > 1 else "one seed", *chosen.told(results)])
     entries = [Patch(label=label, **EDGE, **fill) for label, fill in zip(chosen.labels, FILLS, strict=False)]
     legend(figure, entries, [told, *factor_told(results, "variants"), *budget_told(results)])
@@ -74,31 +69,24 @@ def draw(results: StudyResults) -> Figure | None:
 
 
 class _Panel:
-    """A corpus with the types and the variants that are shown of it."""
+    """The types of a corpus, and the variants that are shown of it."""
 
-    def __init__(self, results: StudyResults, corpus: Corpus, variants: Sequence[str], task: str) -> None:
-        self.results, self.corpus = results, corpus
-        self.counts = {name: [trial.tasks[task].by_type() for trial in corpus.trials[name]] for name in variants}
-        self.n_gold: dict[str, int] = {}
-        """Of each type that is in gold or was found."""
-        for by_type in (one for trials in self.counts.values() for one in trials):
-            self.n_gold |= {name: int(one[_CORRECT] + one[_MISSED]) for name, one in by_type.items()}
-        self.groups = _groups(self.n_gold)
-        labels = [results.report.name(label) for label in self.groups]
-        self.lines = Lines(labels, least=BAR * len(variants) + 1.0)
+    def __init__(self, results: StudyResults, found: ByType, variants: Sequence[str]) -> None:
+        self.results, self.found, self.variants = results, found, variants
+        self.lines = Lines([results.report.name(name) for name in found.types], least=BAR * len(variants) + 1.0)
 
     def draw(self, axes: Axes, chosen: Shown) -> float:
         """Returns the score that the panel has to have room for."""
         longest = 0.0
-        for y, types in zip(self.lines.places, self.groups.values(), strict=True):
+        for row, (y, gold) in enumerate(zip(self.lines.places, self.found.gold, strict=True)):
             axes.annotate(
-                str(sum(self.n_gold[name] for name in types)), (1, y), (3, 0), xycoords=("axes fraction", "data"),
-                textcoords="offset points", va="center", annotation_clip=False, **REMARK,
+                str(gold), (1, y), (3, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center",
+                annotation_clip=False, **REMARK,
             )  # fmt: skip
-            for place, (variant, trials) in enumerate(self.counts.items()):
-                of = spread([_f1(by_type, types) for by_type in trials])
+            for place, variant in enumerate(self.variants):
+                of = self.found.f1(variant, row)
                 assert of.mean is not None, "a corpus has trials of its variants"
-                at = y + BAR * (place - (len(self.counts) - 1) / 2)
+                at = y + BAR * (place - (len(self.variants) - 1) / 2)
                 fill = FILLS[chosen.labels.index(label_of(self.results, variant))]
                 axes.barh(at, of.mean, height=BAR, zorder=2, **EDGE, **fill)
                 half = half_width(self.results, of) or 0.0
@@ -109,27 +97,3 @@ class _Panel:
         axes.annotate("gold", (1, 1), (3, 2), xycoords="axes fraction", textcoords="offset points", **REMARK)
         self.lines.label(axes)
         return longest
-
-
-_CORRECT, _MISSED = COUNTED.index("correct"), COUNTED.index("missed")
-
-
-def _with_types(corpus: Corpus, task: str) -> list[str]:
-    """Variants of which all trials have counted relations by type."""
-    rows = {name: [trial.tasks.get(task) for trial in trials] for name, trials in corpus.trials.items()}
-    return [name for name, of in rows.items() if all(one is not None and one.type is not None for one in of)]
-
-
-def _groups(n_gold: Mapping[str, int]) -> dict[str, list[str]]:
-    """Label → types: the most frequent ones each by itself, the others together."""
-    ordered = sorted(n_gold, key=lambda name: (-n_gold[name], name))
-    # one that is pooled would be called more than its name is
-    most = MOST if len(ordered) > MOST + 1 else len(ordered)
-    rest = ordered[most:]
-    return {name: [name] for name in ordered[:most]} | ({f"{len(rest)} other types": rest} if rest else {})
-
-
-def _f1(by_type: Mapping[str, np.ndarray], types: Sequence[str]) -> float:
-    """Micro-averaged over types."""
-    none = np.zeros(len(COUNTED), dtype=np.int64)
-    return float(measured(np.sum([by_type.get(name, none) for name in types], axis=0), "f1"))

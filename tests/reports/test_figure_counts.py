@@ -11,9 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
-from reports.counts import measured
+from reports.by_type import MOST, table
+from reports.corpora import corpora
+from reports.counts import StudyCounts, measured
 from reports.figures import scale, types
-from reports.figures.corpora import corpora, shown
+from reports.figures.shown import shown
 from reports.figures.style import PAGE, TALLEST, style
 from reports.records import StudyResults
 from reports.settings import ComparisonSettings
@@ -100,18 +102,15 @@ def test_a_bar_is_the_mean_over_seeds_of_the_f1_of_a_type():
 
 def test_of_many_types_the_rare_ones_are_pooled():
     (axes,) = drawn(types.draw, NINETY_SIX).axes
-    assert len(labels(axes)) == types.MOST + 1
+    assert len(labels(axes)) == MOST + 1
     n_gold = [int(text.get_text()) for text in axes.texts[:-1]]
     assert n_gold[:-1] == sorted(n_gold[:-1], reverse=True)
     one = NINETY_SIX.counts.trials["v0-1", "test"].tasks["relation_strict"]
     assert sum(n_gold) == int(one.counts[:, [0, 2]].sum())
     # of three variants over three seeds, what one trial has neither found nor in gold another may have found
-    assert (
-        labels(axes)[-1].endswith(" other types")
-        and int(labels(axes)[-1].split()[0]) >= len(one.by_type()) - types.MOST
-    )
-    sixteen = counted((0.0,), CODES[: types.MOST + 1])
-    assert len(labels(drawn(types.draw, sixteen).axes[0])) == types.MOST + 1
+    assert labels(axes)[-1].endswith(" other types") and int(labels(axes)[-1].split()[0]) >= len(one.by_type()) - MOST
+    sixteen = counted((0.0,), CODES[: MOST + 1])
+    assert len(labels(drawn(types.draw, sixteen).axes[0])) == MOST + 1
     assert "other" not in " ".join(labels(drawn(types.draw, sixteen).axes[0]))
 
 
@@ -138,10 +137,27 @@ def test_each_data_set_has_its_panel_with_bars_of_the_same_thickness_and_the_sam
     figure = drawn(types.draw, TWO_DATA_SETS)
     one, other = figure.axes
     assert [axes.get_title() for axes in figure.axes] == ["CDR", "Re-DocRED"]
-    assert labels(one) == ["CID"] and len(labels(other)) == types.MOST + 1
+    assert labels(one) == ["CID"] and len(labels(other)) == MOST + 1
     thick = {axes.containers[0][0].get_window_extent().height for axes in figure.axes}
     assert max(thick) == pytest.approx(min(thick))
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["JEREX, MRC", "ours + memory, MRC"]
+
+
+def test_a_table_by_type_has_a_part_for_each_data_set_and_no_scores_of_what_is_not_in_it():
+    made = table(TWO_DATA_SETS)
+    assert made is not None and [section.title for section in made.sections] == ["CDR", "Re-DocRED"]
+    titles = [column.title for column in made.columns]
+    assert titles[0] == "in gold" and len(titles) == len(set(titles)) == len(TWO_DATA_SETS.variants) / 2 + 1
+    cdr, redocred = made.sections
+    assert [row.label for row in cdr.rows] == ["CID"] and len(redocred.rows) == MOST + 1
+    assert all(cell.mean is not None for row in (*cdr.rows, *redocred.rows) for cell in row.cells[1:])
+    # a variant that was trained on one of them only has no score on the other, and none of a type that is not there
+    kept = {key: of for key, of in TWO_DATA_SETS.counts.trials.items() if not key[0].startswith("cdr-v0-")}
+    one_only = replace(TWO_DATA_SETS, counts=StudyCounts(kept))
+    made = table(one_only)
+    assert made is not None
+    (cid,) = made.sections[0].rows
+    assert [cell.mean is None for cell in cid.cells[1:]].count(True) == 1
 
 
 # --------------------------------------------------------------------------------------------------------------- scale
