@@ -181,11 +181,24 @@ def trials_frame(results: StudyResults) -> pd.DataFrame:
 
 
 def delta(results: StudyResults, variant: str, metric: str) -> float | None:
-    """Difference of the means to the baseline's; `None` for the baseline itself, and between data sets."""
+    """Difference of the means to the baseline's, over the seeds that both have, as it is tested; `None` for the
+    baseline itself, and between data sets."""
     if results.baseline in (None, variant) or isinstance(results.report, ByDatasetSettings):
         return None
-    ours, theirs = (_score(results, name, metric).mean for name in (variant, results.baseline or variant))
-    return None if ours is None or theirs is None else ours - theirs
+    ours, theirs = (
+        {trial.seed: trial.metrics[metric] for trial in results.finished(name)}
+        for name in (variant, results.baseline or variant)
+    )
+    both = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
+    return spread(both).mean
+
+
+def decimals_of(results: StudyResults, metric: str) -> int:
+    """Percent with the decimals of the papers, other values with four digits."""
+    if results.report.info(metric).percent:
+        return PERCENT_DECIMALS
+    values = [trial.metrics[metric] for v in results.variants for trial in results.finished(v.name)]
+    return four_digits([*values, *(number.value for number in results.published if number.metric == metric)])
 
 
 def _place(results: StudyResults, variant: Variant) -> dict[str, Any]:
@@ -367,12 +380,9 @@ def _dataset_body(
 
 
 def _columns(results: StudyResults, metric: str, titles: Iterable[str], over: str | None = None) -> Iterable[Column]:
-    """Columns of one metric: percent with the decimals of the papers, other values with four digits."""
-    info = results.report.info(metric)
-    values = [trial.metrics[metric] for v in results.variants for trial in results.finished(v.name)]
-    values += [number.value for number in results.published if number.metric == metric]
-    decimals = PERCENT_DECIMALS if info.percent else four_digits(values)
-    return [Column(title, over, decimals, info.better) for title in titles]
+    """Columns of one metric."""
+    better, decimals = results.report.info(metric).better, decimals_of(results, metric)
+    return [Column(title, over, decimals, better) for title in titles]
 
 
 def _best_title(results: StudyResults) -> str:
@@ -437,7 +447,8 @@ def _explanations(results: StudyResults, columns: tuple[Column, ...], sections: 
     if _best_title(results) in titles:
         said.append(f"{_best_title(results)}: score of the one seed that is best by that metric.")
     if "Δ" in titles and results.baseline is not None:
-        said.append(f"Δ: difference of the means to {shown_name(results, results.variant(results.baseline))}.")
+        over = " over the seeds that both have" if incomplete(results) else ""
+        said.append(f"Δ: difference of the means to {shown_name(results, results.variant(results.baseline))}{over}.")
     if any(isinstance(cell, Score | Single) and cell.best for cell in cells):
         among = "its column and group" if len(sections) > 1 else "its column"
         complete = ", among the variants with all seeds" if any(_incomplete_cell(cell) for cell in cells) else ""

@@ -7,7 +7,7 @@ import dataclasses
 import pandas as pd
 
 from reports import significance
-from reports.comparison import incomplete, metric_title, ordered_variants, origin, side_by_side
+from reports.comparison import decimals_of, incomplete, metric_title, ordered_variants, origin, side_by_side
 from reports.records import StudyResults
 from reports.statistics.family import Comparison
 from reports.table import Column, Difference, Interval, Plain, Probability, Row, Said, Section, Table
@@ -79,10 +79,10 @@ def table(results: StudyResults) -> Table | None:
     )
 
     def row(name: str, metric: str, one: Comparison) -> Row:
-        effects = one.effects
+        effects, decimals = one.effects, decimals_of(results, metric)
         cells = (
-            Difference(one.difference, starred=one.verdict in ("better", "worse")),
-            Interval(one.low, one.high),
+            Difference(one.difference, starred=one.verdict in ("better", "worse"), decimals=decimals),
+            Interval(one.low, one.high, decimals),
             Probability(one.p),
             Probability(one.p_adjusted),
             Plain(None if effects is None else effects.hedges_g, sign=True),

@@ -21,6 +21,7 @@ from reports.table import (
     Score,
     Single,
     Table,
+    decimals_in,
     marks,
     number,
     probability,
@@ -48,7 +49,7 @@ def render(table: Table) -> str:
             )
         for row in section.rows:
             cells = [
-                f'<td class="{"words" if column.words else "number"}">{_cell(cell, column.decimals)}</td>'
+                f'<td class="{"words" if column.words else "number"}">{_cell(cell, decimals_in(cell, column))}</td>'
                 for cell, column in zip(row.cells, table.columns, strict=True)
             ]
             lines.append(f'<tr><th scope="row">{escape(row.label)}</th>{"".join(cells)}</tr>')

@@ -23,6 +23,7 @@ from reports.table import (
     Score,
     Single,
     Table,
+    decimals_in,
     marks,
     number,
     probability,
@@ -165,7 +166,9 @@ def render(table: Table) -> str:
         if section.title is not None:
             lines.append(rf"\multicolumn{{{n_columns}}}{{@{{}}l@{{}}}}{{\textit{{{escape(section.title)}}}}} \\")
         for row in section.rows:
-            cells = [_cell(cell, column.decimals) for cell, column in zip(row.cells, table.columns, strict=True)]
+            cells = [
+                _cell(cell, decimals_in(cell, column)) for cell, column in zip(row.cells, table.columns, strict=True)
+            ]
             lines.append(" & ".join([_label(row, broken), *cells]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     if table.notes:
@@ -244,7 +247,7 @@ def _width(table: Table) -> int:
     rows = [row for section in table.sections for row in section.rows]
     widths = [min(LABEL, _label_width(table))]
     for at, column in enumerate(table.columns):
-        cells = [_cell_width(row.cells[at], column.decimals) for row in rows]
+        cells = [_cell_width(row.cells[at], decimals_in(row.cells[at], column)) for row in rows]
         widths.append(max(len(column.title), *cells) + 2)
     return sum(widths)
 

@@ -1,7 +1,7 @@
 """A LaTeX command for every number of a study, for running text: a number in a sentence that follows the results.
 
     \\input{numbers}
-    … reaches \\WarmupZeroPointFourTestRelationStrictFoneMean{} F1 …
+    … reaches \\WarmupWarmupProportionIsZeroPointFourTestRelationStrictFOneMean{} F1 …
 
 A name is made of the study, the variant, the metric and what it is of it; digits become words, as commands have letters
 only. The list in the file says which is which.
@@ -9,41 +9,52 @@ only. The list in the file says which is which.
 
 from __future__ import annotations
 
+import hashlib
 import re
+import string
+from collections import Counter
 from collections.abc import Iterator
 
 from reports import significance
-from reports.comparison import delta, ordered_variants, origin
+from reports.comparison import decimals_of, delta, ordered_variants, origin
 from reports.latex import escape
 from reports.records import StudyResults
-from reports.settings import METRICS
 from reports.statistics import best_seed, spread
-from reports.table import PERCENT_DECIMALS, four_digits, number, probability
+from reports.table import number, probability
 
 DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
-SIGNS = {".": "Point", "+": "Plus", "-": "", "=": "Is", "%": "Percent"}
+SIGNS = {".": "Point", "+": "Plus", "\N{MINUS SIGN}": "Minus", "=": "Is", "%": "Percent"}
 
 
 def render(results: StudyResults) -> str:
-    """One `\\newcommand` a number. Names that would be the same are told apart by a letter at their end."""
+    """One `\\newcommand` a number. Names that would be the same end in letters that the variant and the metric alone
+    decide, so that no name ever passes to another number when a study grows."""
     lines = [*(f"% {line}" for line in origin(results)), "% needs nothing; \\input it before its commands are used"]
     lines += [f"% {warning}" for warning in results.warnings]
-    taken: set[str] = set()
-    for variant, metric, what, text in _numbers(results):
-        name = base = camel(results.study) + camel(variant) + camel(metric) + what
-        for letter in "bcdefghijklmnopqrstuvwxyz":
-            if name not in taken:
-                break
-            name = base + letter
-        taken.add(name)
+    numbers = [
+        (camel(results.study) + camel(variant) + camel(metric) + what, variant, metric, what, text)
+        for variant, metric, what, text in _numbers(results)
+    ]
+    n_named = Counter(name for name, *_ in numbers)
+    for name, variant, metric, what, text in numbers:
+        if n_named[name] > 1:
+            name += _letters(f"{variant}\n{metric}")
         told = " ".join(f"{variant}, {metric}, {what}".split())
         lines.append(f"\\newcommand{{\\{name}}}{{{text}}}% {told}")
     return "\n".join(lines) + "\n"
 
 
+def _letters(text: str) -> str:
+    """Six small letters, of 300 million: the digest of a text."""
+    digest = int(hashlib.sha256(text.encode()).hexdigest(), 16)
+    return "".join(string.ascii_lowercase[digest // 26**n % 26] for n in range(6))
+
+
 def camel(text: str) -> str:
     """`warmup_proportion=0.4` → `WarmupProportionIsZeroPointFour`: letters only, and what a digit or sign is called."""
-    parts = re.findall(r"[A-Za-z]+|\d|[.+=%](?=\d)|\S", text)
+    # a hyphen between words, or in a range, is no sign
+    signed = re.sub(r"(?:(?<![A-Za-z\d])|(?<=\de))-(?=[.\d])", "\N{MINUS SIGN}", text)
+    parts = re.findall(r"[A-Za-z]+|\d|[.+=%](?=\d)|\S", signed)
     words = (
         DIGITS[int(part)] if part.isascii() and part.isdigit()
         else part[0].upper() + part[1:] if part.isascii() and part.isalpha()
@@ -62,8 +73,7 @@ def _numbers(results: StudyResults) -> Iterator[tuple[str, str, str, str]]:
         best = best_seed(finished, select, better) if select is not None and better in ("higher", "lower") else None
         for metric in results.report.shown_metrics:
             scores = spread([trial.metrics[metric] for trial in finished])
-            values = [trial.metrics[metric] for trial in results.trials if metric in trial.metrics]
-            decimals = PERCENT_DECIMALS if metric in METRICS else four_digits(values)
+            decimals = decimals_of(results, metric)
             told: dict[str, float | None] = {
                 "Mean": scores.mean,
                 "Sd": scores.sd,

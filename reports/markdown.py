@@ -16,6 +16,7 @@ from reports.table import (
     Score,
     Single,
     Table,
+    decimals_in,
     marks,
     number,
     probability,
@@ -37,7 +38,9 @@ def render(table: Table) -> str:
         if section.title is not None:
             lines.append("| " + " | ".join([f"*{escape(section.title)}*", *([""] * len(table.columns))]) + " |")
         for row in section.rows:
-            cells = [_cell(cell, column.decimals) for cell, column in zip(row.cells, table.columns, strict=True)]
+            cells = [
+                _cell(cell, decimals_in(cell, column)) for cell, column in zip(row.cells, table.columns, strict=True)
+            ]
             lines.append("| " + " | ".join([escape(row.label), *cells]) + " |")
     lines += ["", escape(" ".join(table.explanations))]
     for note in table.notes:

@@ -168,7 +168,7 @@ class Report(Settings):
     metric_info: dict[Metric, MetricInfo] = {}
     """How the metrics of a trainable that is not our model are shown."""
     statistics: StatisticsSettings = StatisticsSettings()
-    documents: int | tuple[Words, ...] = 3
+    documents: Annotated[int, Field(ge=0)] | tuple[Words, ...] = 3
     """Of the main metric's split, those that the HTML report shows with gold and predictions: so many, of those on
     which the variants differ most, or these, by their ids."""
     tables: tuple[Literal["differences", "sub_tasks", "types"], ...] = ("differences", "sub_tasks")
@@ -184,6 +184,13 @@ class Report(Settings):
     def _values_are_words(cls, names: Any) -> Any:
         """YAML reads the keys `null`, `true` and `0.4` as values; a name stands for the value as it is written."""
         return {word(value): name for value, name in names.items()} if isinstance(names, dict) else names
+
+    @field_validator("tables", "figures")
+    @classmethod
+    def _each_is_asked_for_once(cls, asked: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(asked)) != len(asked):
+            raise ValueError(f"found {list(asked)}, wanted each once")
+        return asked
 
     @field_validator("metric_info")
     @classmethod

@@ -15,7 +15,8 @@ import numpy as np
 from reports.counts import StudyCounts, metric_parts
 from reports.records import StudyResults, dataset_place
 from reports.settings import ByDatasetSettings
-from reports.statistics.family import Comparison, Family, Pair, System, Test, compare
+from reports.statistics.family import Comparison, Family, Pair, System, Test, Unit, compare
+from reports.statistics.pairs import ENUMERATED
 
 Compared = dict[tuple[str, str], Comparison]
 """Variant and metric → what came of its comparison."""
@@ -26,36 +27,45 @@ def comparisons(results: StudyResults) -> Compared:
     have left no counts of them (`unavailable` tells)."""
     if unavailable(results) is not None:
         return {}
-    pairs = _pairs(results)
-    return compare(family(results), pairs) if pairs else {}
+    asked = family(results)
+    pairs = _pairs(results, asked.unit)
+    return compare(asked, pairs) if pairs else {}
 
 
 def family(results: StudyResults) -> Family:
-    """What is tested how. `auto` is over documents where all have left counts, else over seeds."""
+    """What is tested how. `auto` is over documents where all have left counts of the same ones, else over seeds. A
+    study of a single seed is about its trained models alone."""
     asked = results.report.statistics
     test = asked.test
     if test == "auto":
-        test = "paired_t" if _without_counts(results) else "paired_bootstrap"
+        test = "paired_t" if _without_counts(results) or _on_others(results) else "paired_bootstrap"
     return Family(
         test=cast(Test, test.replace("_", " ") if test != "sign_flip" else "sign-flip"),
         alpha=asked.alpha,
         correction=asked.correction,
         resamples=asked.resamples,
         seed=asked.seed,
-        runs=asked.runs,
+        runs=asked.runs if len(results.seeds) > 1 else "fixed",
         dominance=asked.dominance,
     )
 
 
 def unavailable(results: StudyResults) -> str | None:
     """Why the test that was asked for cannot be made, as a sentence."""
-    lacking = _without_counts(results)
-    if family(results).unit == "seed" or not lacking:
+    asked = family(results)
+    if asked.unit == "seed":
         return None
-    return (
-        f"Not tested: a {family(results).test} needs counts of documents, which {len(lacking)} of the finished trials "
-        f"have not left, as {lacking[0]}"
-    )
+    lacking = _without_counts(results)
+    if lacking:
+        return (
+            f"Not tested: a {asked.test} needs counts of documents, which {len(lacking)} of the finished trials have "
+            f"not left, as {lacking[0]}"
+        )
+    others = _on_others(results)
+    if others:
+        told = ", ".join(others[:3])
+        return f"Not tested: a {asked.test} needs counts of the same documents, and trials are on others: {told}"
+    return None
 
 
 def baseline_of(results: StudyResults, variant: str) -> str | None:
@@ -79,7 +89,7 @@ def _metrics(results: StudyResults) -> tuple[str, ...]:
     return tuple(metric for metric in metrics if results.report.info(metric).better != "neither")
 
 
-def _pairs(results: StudyResults) -> dict[tuple[str, str], Pair]:
+def _pairs(results: StudyResults, unit: Unit) -> dict[tuple[str, str], Pair]:
     pairs = {}
     for variant in results.variants:
         baseline = baseline_of(results, variant.name)
@@ -88,19 +98,19 @@ def _pairs(results: StudyResults) -> dict[tuple[str, str], Pair]:
             assert better != "neither" and baseline is not None
             parts = metric_parts(metric)
             pairs[variant.name, metric] = Pair(
-                _system(results, variant.name, metric),
-                _system(results, baseline, metric),
+                _system(results, variant.name, metric, unit),
+                _system(results, baseline, metric, unit),
                 "f1" if parts is None else parts[2],
                 better,
             )
     return pairs
 
 
-def _system(results: StudyResults, variant: str, metric: str) -> System:
+def _system(results: StudyResults, variant: str, metric: str, unit: Unit) -> System:
     trials = results.finished(variant)
     keys = [trial.key for trial in trials]
     scores = np.array([trial.metrics[metric] for trial in trials], dtype=np.float64)
-    counts: StudyCounts | None = results.counts
+    counts: StudyCounts | None = results.counts if unit == "document" else None
     stacked = None if counts is None else counts.stacked(keys, metric)
     documents = None
     if stacked is not None and counts is not None:
@@ -124,6 +134,22 @@ def _compared(results: StudyResults) -> Iterator[tuple[str, str]]:
     for name in names:
         for metric in _metrics(results):
             yield name, metric
+
+
+def _on_others(results: StudyResults) -> list[str]:
+    """Compared variants of which some trials are on other documents than another, or than the baseline's: there are no
+    pairs of documents."""
+    counts: StudyCounts | None = results.counts
+    if counts is None:
+        return []
+    found: dict[str, None] = {}
+    for variant, metric in _compared(results):
+        baseline = baseline_of(results, variant) or variant
+        trials = (*results.finished(variant), *results.finished(baseline))
+        lists = [counts.documents(trial.key, metric.partition("/")[0]) for trial in trials]
+        if len({None if of is None else of.ids for of in lists}) > 1:
+            found[variant] = None
+    return list(found)
 
 
 def _lacking(results: StudyResults, variant: str, metric: str) -> list[str]:
@@ -158,10 +184,12 @@ def how(results: StudyResults) -> str:
     """Test, units, correction and level, as part of a sentence."""
     compared: list[Comparison] = list(results.comparisons.values())
     asked = family(results)
-    seeds = _from_to([one.n_seeds for one in compared])
-    documents = _from_to([one.n_documents for one in compared if one.n_documents is not None])
-    units = f"over {documents} documents and {seeds} seeds" if documents else f"over {seeds} seeds"
-    resamples = f", {asked.resamples:,} resamples" if asked.test != "paired t" else ""
+    told = [one for one in compared if one.p is not None] or compared
+    seeds = _counted([one.n_seeds for one in told], "seed")
+    documents = _counted([one.n_documents for one in told if one.n_documents is not None], "document")
+    units = f"over {documents} and {seeds}" if documents else f"over {seeds}"
+    is_exact = asked.test == "sign-flip" and max(one.n_seeds for one in told) <= ENUMERATED
+    resamples = f", {asked.resamples:,} resamples" if asked.test != "paired t" and not is_exact else ""
     n = compared[0].n_comparisons
     corrected = f"Holm over {n} comparisons" if asked.correction == "holm" and n > 1 else "not corrected"
     corrected = "one comparison" if n == 1 else corrected
@@ -195,8 +223,9 @@ def baseline_title(results: StudyResults) -> str:
     return "the baseline"
 
 
-def _from_to(numbers: Sequence[int]) -> str:
+def _counted(numbers: Sequence[int], what: str) -> str:
+    """`3 seeds`, `1 seed`, `2 to 5 seeds`; nothing of none."""
     if not numbers:
         return ""
     least, most = min(numbers), max(numbers)
-    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
+    return f"{least:,} {what}{'' if most == 1 else 's'}" if least == most else f"{least:,} to {most:,} {what}s"

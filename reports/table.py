@@ -65,6 +65,8 @@ class Difference:
     incomplete: bool = False
     starred: bool = False
     """It is one, by the test that the caption names."""
+    decimals: int | None = None
+    """`None`: those of its column."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Interval:
 
     low: float | None
     high: float | None
+    decimals: int | None = None
+    """`None`: those of its column."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,11 @@ class Column:
     """Which of its values is marked as best."""
     words: bool = False
     """It holds words, which stand to the left."""
+
+
+def decimals_in(cell: Cell, column: Column) -> int:
+    own = cell.decimals if isinstance(cell, Difference | Interval) else None
+    return column.decimals if own is None else own
 
 
 @dataclass(frozen=True)

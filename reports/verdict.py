@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reports import significance
-from reports.comparison import full_name, is_number, metric_title, ordered_variants
+from reports.comparison import decimals_of, full_name, is_number, metric_title, ordered_variants
 from reports.records import StudyResults
 from reports.settings import ByDatasetSettings, SweepSettings
 from reports.statistics import spread
 from reports.statistics.family import Comparison
-from reports.table import PERCENT_DECIMALS, four_digits, number, probability
+from reports.table import number, probability
 
 
 def sentences(results: StudyResults) -> tuple[str, ...]:
@@ -35,14 +35,19 @@ def _highest(results: StudyResults) -> Iterator[str]:
     if len(means) < 2:
         return
     pick = max if better == "higher" else min
+    printed = {name: _points(results, metric, scores.mean) for name, scores in means.items()}
     best = pick(means, key=lambda name: means[name].mean)
-    scores = means[best]
-    extreme = "highest" if better == "higher" else "lowest"
-    sd = f" ± {_points(results, scores.sd)}" if scores.sd is not None else ""
+    tied = [name for name in means if printed[name] == printed[best]]
     title = metric_title(results.report, metric)
-    name = _named(results, best)
     over = f" over {n} seeds" if n > 1 else " (one seed)"
-    yield f"{name} had the {extreme} mean {title}: {_points(results, scores.mean)}{sd}{over}."
+    if len(tied) == len(means):
+        yield f"All variants had the same mean {title}: {printed[best]}{over}."
+        return
+    extreme = "highest" if better == "higher" else "lowest"
+    sd = means[best].sd if len(tied) == 1 else None
+    spread_told = "" if sd is None else f" ± {_points(results, metric, sd)}"
+    names = " and ".join(_named(results, name) for name in tied)
+    yield f"{names} had the {extreme} mean {title}: {printed[best]}{spread_told}{over}."
 
 
 def _differences(results: StudyResults) -> Iterator[str]:
@@ -59,10 +64,13 @@ def _difference(results: StudyResults, variant: str, metric: str, one: Compariso
     pair = f"{_named(results, variant)} and {_named(results, baseline)}"
     if one.difference is None:
         return f"{pair} have no finished seed in common, so they were not compared."
-    size = f"by {_points(results, abs(one.difference))} points of {title}"
+    percent = results.report.info(metric).percent
+    size = f"by {_points(results, metric, abs(one.difference))} {'points of' if percent else 'in'} {title}"
     interval = ""
     if one.low is not None and one.high is not None:
-        ends = " to ".join(number(end, PERCENT_DECIMALS, sign=True).replace("-", "−") for end in (one.low, one.high))
+        ends = " to ".join(
+            number(end, decimals_of(results, metric), sign=True).replace("-", "−") for end in (one.low, one.high)
+        )
         interval = f"{100 * (1 - one.alpha):g} % interval {ends}"
     p = "" if one.p_adjusted is None else f"adjusted p {_p(one.p_adjusted)}"
     told = "; ".join(part for part in (interval, p) if part)
@@ -116,13 +124,8 @@ def _is_value(name: str) -> bool:
         return False
 
 
-def _points(results: StudyResults, value: float | None) -> str:
-    if value is None:
-        return "–"
-    metric = results.report.shown_metrics[0]
-    if results.report.info(metric).percent:
-        return number(value, PERCENT_DECIMALS)
-    return number(value, four_digits([trial.metrics[metric] for trial in results.trials if metric in trial.metrics]))
+def _points(results: StudyResults, metric: str, value: float | None) -> str:
+    return "–" if value is None else number(value, decimals_of(results, metric))
 
 
 def _p(value: float) -> str:

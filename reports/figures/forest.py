@@ -15,14 +15,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from reports.comparison import metric_title, ordered_variants, shown_name
+from reports.comparison import decimals_of, metric_title, ordered_variants, shown_name
 from reports.figures.labels import budget_told, factor_told, variant_title
 from reports.figures.lines import Lines
 from reports.figures.style import COLUMN, PAGE, STYLE, legend, sheet, wrapped
 from reports.records import StudyResults
 from reports.settings import ByDatasetSettings, SweepSettings
 from reports.statistics.family import Comparison
-from reports.table import probability
+from reports.table import number, probability
 
 SHOWN: dict[str, Any] = {"linestyle": "none", "marker": "s", "markersize": 4.2, "color": "black"}
 NOT_SHOWN: dict[str, Any] = {**SHOWN, "markerfacecolor": "white", "markeredgewidth": 0.9}
@@ -59,11 +59,11 @@ def draw(results: StudyResults, comparisons: Mapping[tuple[str, str], Comparison
     figure = sheet(PAGE if many else COLUMN, lines.height + 0.3)
     axes = figure.subplots()
     axes.axvline(0, zorder=1, **ZERO)
-    limits = _limits(shown)
+    limits, decimals = _limits(shown), decimals_of(results, main)
     for y, comparison in zip(lines.places, shown, strict=True):
         _line(axes, comparison, y, limits)
         axes.annotate(
-            (",  " if many else "\n").join(_beside(comparison)), (1.04, y),
+            (",  " if many else "\n").join(_beside(comparison, decimals)), (1.04, y),
             xycoords=("axes fraction", "data"), annotation_clip=False, linespacing=1.25, **NUMBERS,
         )  # fmt: skip
     lines.label(axes)
@@ -111,13 +111,13 @@ def _limits(compared: Iterable[Comparison]) -> tuple[float, float]:
     return low, high
 
 
-def _beside(comparison: Comparison) -> list[str]:
-    """Difference and interval, and p, as numbers."""
+def _beside(comparison: Comparison, decimals: int) -> list[str]:
+    """Difference and interval, and p, as numbers; these as in the table."""
     if comparison.difference is None:
         return ["no seed of both"]
-    numbers = _signed(comparison.difference)
+    numbers = _signed(comparison.difference, decimals)
     if comparison.low is not None and comparison.high is not None:
-        numbers += f" [{_signed(comparison.low)}, {_signed(comparison.high)}]"
+        numbers += f" [{_signed(comparison.low, decimals)}, {_signed(comparison.high, decimals)}]"
     if comparison.verdict == "cannot reach alpha":
         return [numbers, f"cannot reach {comparison.alpha:g}"]
     assert comparison.p_adjusted is not None, "without p alpha cannot be reached"
@@ -125,10 +125,8 @@ def _beside(comparison: Comparison) -> list[str]:
     return [numbers, f"p < {shown[1:]}" if shown.startswith("<") else f"p = {shown}"]
 
 
-def _signed(value: float) -> str:
-    """With two decimals, or three digits if it is large."""
-    text = f"{value:+.{2 if abs(value) < 9.995 else 1 if abs(value) < 999.95 else 0}f}"
-    return "0.00" if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
+def _signed(value: float, decimals: int) -> str:
+    return number(value, decimals, sign=True).replace("-", "\N{MINUS SIGN}")
 
 
 def _axis(results: StudyResults) -> str:
@@ -166,8 +164,8 @@ def _legend(figure: Figure, results: StudyResults, compared: Sequence[Comparison
     units = " and ".join(part for part in over if part)
     correction = f", by Holm over {first.n_comparisons} comparisons" if corrected else ""
     told = [f"p: {first.test}{f', {units}' if units else ''}{correction}"]
-    reasons = {one.why for one in compared if one.why is not None}
-    told += [f"{first.alpha:g} is out of reach: {reasons.pop()}"] if len(reasons) == 1 else []
+    reasons = {one.why for one in compared}
+    told += [f"{first.alpha:g} is out of reach: {first.why}"] if len(reasons) == 1 and first.why is not None else []
     told += factor_told(results, "rows")
     if n_left_out:
         told.append(f"those of the smallest p; {n_left_out} further comparisons are in differences.csv")
@@ -176,7 +174,7 @@ def _legend(figure: Figure, results: StudyResults, compared: Sequence[Comparison
 
 def _several(what: str, numbers: Iterable[int | None]) -> str:
     """`500 documents`, or `2 to 5 seeds` where comparisons differ."""
-    found = sorted({number for number in numbers if number})
+    found = sorted({one for one in numbers if one})
     if not found:
         return ""
     range_ = f"{found[0]}" if len(found) == 1 else f"{found[0]} to {found[-1]}"

@@ -27,7 +27,7 @@ from reports.statistics.documents import RESAMPLES, Runs, approximate_randomisat
 from reports.statistics.dominance import DRAWS, almost_stochastic_order
 from reports.statistics.effects import Effects, effects
 from reports.statistics.micro import Statistic
-from reports.statistics.pairs import paired_t, sign_flip
+from reports.statistics.pairs import ENUMERATED, paired_t, sign_flip
 from reports.statistics.tested import Scope, Tested
 
 Test = Literal["paired bootstrap", "approximate randomisation", "paired t", "sign-flip"]
@@ -58,7 +58,8 @@ class Family:
     seed: int = 0
     """Of these draws; nothing to do with the seeds of trials."""
     runs: Runs = "student"
-    """What tests over documents do with seeds: see `documents`."""
+    """What tests over documents do with seeds: see `documents`. Unless they are `fixed`, a pair of a single seed is not
+    tested, as its trained models alone would decide."""
     dominance: bool = False
     """Whether almost stochastic order is told, too; it has no part in the verdict. Needs the extra `aso`, and some
     seconds a comparison."""
@@ -240,6 +241,10 @@ def _tested(family: Family, name: Hashable, pair: Pair) -> Tested | None:
         raise ValueError(
             f"{name}: {family.test} needs counts per document of both systems, and there are none; test over seeds"
         )
+    if family.runs != "fixed" and len(pair.seeds) == 1:
+        one, other = (float(system.scored(pair.statistic)[0]) for system in (variant, baseline))
+        why = "a single pair of seeds says nothing of other training runs"
+        return Tested(one - other, None, None, None, 1.0, "documents and training runs", why)
     counts, statistic, n, runs = (variant.counts, baseline.counts), pair.statistic, family.resamples, family.runs
     found = paired_bootstrap(*counts, generator, statistic=statistic, resamples=n, level=level, runs=runs)
     if family.test == "paired bootstrap":
@@ -299,7 +304,8 @@ def _why(family: Family, pair: Pair, tested: Tested | None, least_p_adjusted: fl
     n = n_comparisons if family.correction == "holm" else 1
     least = f"p{' adjusted' if n > 1 else ''} is never below {least_p_adjusted:.3g}"
     by_draws = 1 / (1 + family.resamples)
-    if tested.least_p <= by_draws:
+    is_drawn = family.unit == "document" or family.test == "sign-flip" and len(pair.seeds) > ENUMERATED
+    if is_drawn and tested.least_p <= by_draws:
         return f"with {family.resamples} resamples {least}; {math.ceil(n / family.alpha) - 1} would be enough"
     n_units = pair.n_documents if family.unit == "document" else len(pair.seeds)
     units = f"{n_units} {family.unit}{'' if n_units == 1 else 's'}"

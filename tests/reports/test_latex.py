@@ -213,6 +213,27 @@ def test_commands_are_named_by_study_variant_metric_and_what_it_is_of_it():
     assert r"\newcommand{\SampleGainsZeroPointTwoTestRelationStrictFOneVerdict}{better}%" in text
 
 
+def commands(results: StudyResults) -> dict[str, str]:
+    """What a command stands for → its name."""
+    found = re.findall(r"\\newcommand\{\\([A-Za-z]+)\}\{.*\}% (.*)", macros.render(results))
+    return {told: name for name, told in found}
+
+
+def test_a_sign_is_part_of_a_name_and_a_hyphen_is_not():
+    assert macros.camel("x=-0.5") == "XIsMinusZeroPointFive" and macros.camel("lr=1e-05") == "LrIsOneEMinusZeroFive"
+    assert macros.camel("slot-wise") == "SlotWise" and macros.camel("2-3") == "TwoThree"
+
+
+def test_a_command_never_passes_to_another_number_when_a_study_grows():
+    values = [chr(0x4E00 + n) for n in range(30)]
+    all_of_them = samples.study({name: [40.0 + n] for n, name in enumerate(values)}, seeds=(1,))
+    fewer = samples.study({name: [40.0 + n] for n, name in reversed([*enumerate(values)][5:])}, seeds=(1,))
+    names, before = commands(all_of_them), commands(fewer)
+    assert len(set(names.values())) == len(names)
+    means = {told: name for told, name in before.items() if told.endswith(", Mean")}
+    assert len(means) >= 25 and all(names[told] == name for told, name in means.items())
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex on PATH")
 def test_commands_of_all_studies_compile_and_print_their_numbers(tmp_path: Path):
     document = [r"\documentclass{article}", r"\begin{document}"]

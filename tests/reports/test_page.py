@@ -175,6 +175,13 @@ def test_a_verdict_names_what_was_better_by_how_much_and_how_sure_that_is():
     assert f"95 % interval +{one.low:.2f} to +{one.high:.2f}; adjusted p <0.001" in said
 
 
+def test_where_all_or_some_tie_nobody_is_called_the_best():
+    (said, *_) = verdict.sentences(samples.study({"a": [0.0, 0.0], "b": [0.0, 0.0]}, seeds=(1, 2)))
+    assert said == "All variants had the same mean strict relation F1 on test: 0.00 over 2 seeds."
+    (said, *_) = verdict.sentences(samples.study({"a": [5.0], "b": [7.0], "c": [7.001]}, seeds=(1,)))
+    assert said == "b and c had the highest mean strict relation F1 on test: 7.00 (one seed)."
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on PATH")
 def test_a_browser_opens_the_page_from_a_file_and_shows_its_pictures(tmp_path: Path):

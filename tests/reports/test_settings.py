@@ -12,6 +12,7 @@ from reports.settings import (
     METRICS,
     SUB_TASKS,
     ByDatasetSettings,
+    ComparisonSettings,
     MetricInfo,
     Published,
     ReportSettings,
@@ -146,3 +147,11 @@ def test_settings_and_records_are_read_without_pandas_matplotlib_numpy_or_the_ot
     code = f"import sys, reports.settings, reports.records; sys.exit(repr({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"documents": -3}, {"figures": ["learning", "learning"]}, {"tables": ["types", "types"]}], ids=str
+)
+def test_what_is_shown_beside_the_table_is_refused_where_it_makes_no_sense(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        ComparisonSettings.model_validate(wrong)

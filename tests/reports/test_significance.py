@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reports import differences, significance
-from reports.comparison import scores_frame, table
+from reports import differences, significance, verdict
+from reports.comparison import decimals_of, scores_frame, table
 from reports.counts import StudyCounts
 from reports.records import StudyResults
 from reports.settings import ByDatasetSettings, ComparisonSettings, StatisticsSettings
@@ -144,3 +144,86 @@ def test_a_metric_of_which_less_is_better_is_better_where_it_is_lower():
     trials[0] = replace(trials[0], metrics={**trials[0].metrics, "test/loss": 5.2})
     less = replace(results, report=report, trials=tuple(trials))
     assert less.comparisons["b", "test/loss"].verdict == "better"
+
+
+def without_seeds(results: StudyResults, variant: str, *seeds: int) -> StudyResults:
+    """As if these trials had failed."""
+    trials = tuple(
+        replace(one, status="failed", metrics={}, selected_epoch=None)
+        if one.variant == variant and one.seed in seeds
+        else one
+        for one in results.trials
+    )
+    return replace(results, trials=trials)
+
+
+def test_a_single_seed_of_several_earns_no_star_as_it_says_nothing_of_other_training_runs():
+    results = without_seeds(asked(), "gains 0.2", 2, 3, 4)
+    lucky, other = results.comparisons["gains 0.2", MAIN], results.comparisons["gains 0.02", MAIN]
+    assert lucky.verdict == "cannot reach alpha" and lucky.p is None and lucky.n_comparisons == 2
+    assert lucky.why == "a single pair of seeds says nothing of other training runs"
+    assert other.p is not None
+    # asked for the trained models alone, the test is made
+    fixed = without_seeds(asked(runs="fixed"), "gains 0.2", 2, 3, 4).comparisons["gains 0.2", MAIN]
+    assert fixed.verdict == "better" and fixed.scope == "documents"
+
+
+def test_a_study_of_one_seed_is_about_its_trained_models_and_says_so():
+    results = asked()
+    one = replace(results, seeds=(1,), trials=tuple(trial for trial in results.trials if trial.seed == 1))
+    assert {found.scope for found in one.comparisons.values()} == {"documents"}
+    assert "over 40 documents and 1 seed, 10,000 resamples, of these trained models alone" in significance.how(one)
+
+
+def test_the_difference_in_the_table_is_the_one_that_is_tested():
+    results = without_seeds(asked(), "gains 0.2", 1)
+    told = {row.label: row.cells for row in table(results).sections[0].rows}["gains 0.2"]
+    (shown,) = (cell for cell in told if isinstance(cell, Difference))
+    assert shown.value == pytest.approx(results.comparisons["gains 0.2", MAIN].difference)
+    means = [np.mean([trial.metrics[MAIN] for trial in results.finished(name)]) for name in ("gains 0.2", "jerex")]
+    assert shown.value != pytest.approx(means[0] - means[1])
+    assert "over the seeds that both have" in " ".join(table(results).explanations)
+
+
+@pytest.mark.parametrize("whole_variant", [False, True])
+def test_trials_on_other_documents_are_tested_over_seeds_or_not_at_all(whole_variant: bool):
+    def mixed(results: StudyResults) -> StudyResults:
+        assert results.counts is not None
+        trials = dict(results.counts.trials)
+        for (key, split), one in trials.items():
+            if key.startswith("gains-0.2-") and (whole_variant or key.endswith(("-1", "-2"))):
+                ids = tuple(f"new {name}" for name in one.documents.ids)
+                trials[key, split] = replace(one, documents=replace(one.documents, ids=ids))
+        return replace(results, counts=StudyCounts(trials), mixed="8 of 12 trials read other data")
+
+    assert {one.test for one in mixed(asked()).comparisons.values()} == {"paired t"}
+    assert {one.test for one in mixed(asked(test="paired_t")).comparisons.values()} == {"paired t"}
+    strict = mixed(asked(test="paired_bootstrap"))
+    assert strict.comparisons == {}
+    (said,) = significance.notes(strict)
+    assert said == (
+        "Not tested: a paired bootstrap needs counts of the same documents, and trials are on others: gains 0.2."
+    )
+
+
+def test_an_exact_test_tells_of_no_resamples():
+    results = asked(test="sign_flip")
+    assert "resamples" not in significance.how(results)
+    found = results.comparisons["gains 0.2", MAIN]
+    assert found.why is not None and "with 4 seeds p adjusted is never below 0.25" in found.why
+
+
+def test_differences_of_small_scores_have_their_digits_everywhere():
+    results = samples.foreign(ComparisonSettings(metrics=("test/seconds",), metric_info=samples.FOREIGN))
+    trials = tuple(
+        replace(one, metrics={name: value * 1e-6 for name, value in one.metrics.items()}) for one in results.trials
+    )
+    results = replace(results, trials=trials)
+    metric = results.report.shown_metrics[0]
+    decimals = decimals_of(results, metric)
+    made = differences.table(results)
+    assert made is not None and decimals > 2
+    assert {row.cells[0].decimals for section in made.sections for row in section.rows} == {decimals}
+    for one in results.comparisons.values():
+        if one.difference is not None:
+            assert any(f" {abs(one.difference):.{decimals}f} " in said for said in verdict.sentences(results))
