@@ -49,6 +49,7 @@ CANNOT_TELL = {
     "factor_in_two_sections": EQUAL,
     "factor_inside_another": LAYERS,
     "grid_too_large": COUNT,
+    "label_twice": EQUAL,
     "levels_of_equal_settings": LAYERS,
     "names_of_one_variant": EQUAL,
     "not_a_number_of_a_command": NUMBERS,

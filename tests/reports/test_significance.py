@@ -214,7 +214,9 @@ def test_an_exact_test_tells_of_no_resamples():
 
 
 def test_differences_of_small_scores_have_their_digits_everywhere():
-    results = samples.foreign(ComparisonSettings(metrics=("test/seconds",), metric_info=samples.FOREIGN))
+    results = samples.foreign(
+        ComparisonSettings(metrics=("test/seconds", "test/accuracy", "dev/f1_macro"), metric_info=samples.FOREIGN)
+    )
     trials = tuple(
         replace(one, metrics={name: value * 1e-6 for name, value in one.metrics.items()}) for one in results.trials
     )
