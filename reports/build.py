@@ -90,16 +90,25 @@ def read(record: Path) -> StudyResults | SearchResults:
     if isinstance(results, SearchResults):
         return results
     of_trials, shown = record.parent / counts.FILE, record.parent / documents.FILE
-    return replace(
+    there = of_trials.is_file()
+    if results.counts_digest is not None and not there:
+        raise ValueError(f"{counts.FILE} is not there, with which the report was made; put it beside the record again")
+    results = replace(
         results,
-        counts=counts.read(of_trials.read_bytes()) if of_trials.is_file() else None,
+        counts=counts.read(of_trials.read_bytes()) if there else None,
         documents=documents.read(shown.read_bytes()) if shown.is_file() else (),
     )
+    if results.counts_digest not in (None, _digest(results)):
+        raise ValueError(f"{counts.FILE} has other counts than those with which the report was made")
+    return results
 
 
 def render(results: StudyResults | SearchResults, record: bytes | None = None) -> dict[str, bytes]:
     """Every file of the report, by name. `record`: the file that the results were read from, which stays as it is."""
-    record = record or results.to_json().encode()
+    if record is None:
+        if isinstance(results, StudyResults):
+            results = replace(results, counts_digest=_digest(results))
+        record = results.to_json().encode()
     origin = origin_of(results, record)
     if isinstance(results, SearchResults):
         return {RECORD: record, **search.render(results, origin)}
@@ -138,6 +147,11 @@ def _table_files(results: StudyResults, made: Mapping[str, Table]) -> dict[str, 
         if name in frames:
             files[f"{name}.csv"] = table_csv.render(frames[name](results)).encode()
     return files
+
+
+def _digest(results: StudyResults) -> str | None:
+    found: counts.StudyCounts | None = results.counts
+    return None if found is None else hashlib.sha256(found.written).hexdigest()
 
 
 def origin_of(results: StudyResults | SearchResults, record: bytes) -> str:

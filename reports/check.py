@@ -1,16 +1,19 @@
 """Does every file of a report still follow from the record that lies beside it?
 
 Tables are made again from the record and compared letter by letter. A figure says in its own file of which record it
-was drawn (`reports.figures.style.written`), and is drawn again and laid over the one that is there. The scores of the
-record are computed again from its counts of documents, when it is read.
+was drawn and by what (`reports.figures.style.written`); it is drawn again and compared with the one that is there, PNG
+by their pixels, PDF by what they draw. Where another version of matplotlib drew it, whose letters differ a little, PNG
+are compared by marks as large as a letter, and PDF not at all. The scores of the record are computed again from its
+counts of documents, when it is read.
 """
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +27,8 @@ FIGURES = (".pdf", ".png")
 _PICTURE = re.compile(rb"data:image/png;base64,[A-Za-z0-9+/=]*")
 _BLOCK, _DIFFERENT = 12, 0.2
 """Pixels of a block, about a mark's size, and the difference in its lightness, of 1, that a mark makes."""
+_ROUNDED_PIXEL, _ROUNDED_POINT = 0.05, 0.02
+"""What machines may round otherwise: of a pixel's lightness, and of a coordinate in points."""
 
 
 class Checked(NamedTuple):
@@ -56,7 +61,7 @@ def check(folder: Path) -> Checked:
         elif name not in (RECORD, counts.FILE, documents.FILE):
             found = path.read_bytes()
             if name == PAGE:
-                # its pictures are those of the files beside it, which are looked at by themselves
+                problems += [f"{path}: {told}" for told in _pictures(found, content, made, folder)]
                 found, content = (_PICTURE.sub(b"", one) for one in (found, content))
             problems += [f"{path}:{told}" for told in _text(found, content)]
     return Checked(problems, sorted(path for path in folder.iterdir() if path.name not in made))
@@ -89,9 +94,66 @@ def _figure(path: Path, wanted: bytes, origin: str) -> Iterator[str]:
         return
     if _origin(found) != origin:
         yield f"was drawn from another record than the one beside it ({_origin(found) or 'it does not say which'})"
-    elif path.suffix == ".png":
-        if _look_different(*(matplotlib.image.imread(io.BytesIO(content)) for content in (found, wanted))):
-            yield "does not look as the record makes it"
+        return
+    same_maker = _maker(found) == _maker(wanted)
+    if path.suffix == ".png":
+        pictures = [matplotlib.image.imread(io.BytesIO(content)) for content in (found, wanted)]
+        differ = _differ(*pictures) if same_maker else _look_different(*pictures)
+    else:
+        differ = same_maker and not _draw_the_same(found, wanted)
+    if differ:
+        yield "does not look as the record makes it"
+
+
+def _pictures(found: bytes, wanted: bytes, made: Mapping[str, bytes], folder: Path) -> Iterator[str]:
+    """Pictures of the page that are not those of the files beside it, which are looked at by themselves."""
+    names = {base64.b64encode(content): name for name, content in made.items() if name.endswith(".png")}
+    shown = [
+        name for picture in _PICTURE.findall(wanted) if (name := names.get(picture.partition(b",")[2])) is not None
+    ]
+    pictures = [picture.partition(b",")[2] for picture in _PICTURE.findall(found)]
+    if len(pictures) != len(shown):
+        yield f"has {len(pictures)} pictures, the record gives {len(shown)}"
+        return
+    for name, picture in zip(shown, pictures, strict=True):
+        beside = folder / name
+        if beside.is_file() and base64.b64encode(beside.read_bytes()) != picture:
+            yield f"its picture is not that of {name}"
+
+
+def _differ(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether any pixel does, by more than what machines round."""
+    return one.shape != other.shape or bool(np.abs(one - other).max(initial=0.0) > _ROUNDED_PIXEL)
+
+
+def _draw_the_same(one: bytes, other: bytes) -> bool:
+    """Whether two PDF have the same operators in the same places, and the same text."""
+    drawn, again = (_tokens(content) for content in (one, other))
+    return len(drawn) == len(again) and all(_same(*pair) for pair in zip(drawn, again, strict=True))
+
+
+def _tokens(content: bytes) -> list[bytes]:
+    """Of all that is drawn: fonts and pictures have their size or kind in their dictionary, and are none of it."""
+    tokens: list[bytes] = []
+    for found in re.finditer(
+        rb"<<((?:[^<>]|<<[^<>]*>>|<[^<>]*>)*)>>\s*stream\r?\n(.*?)\r?\nendstream", content, re.DOTALL
+    ):
+        if b"/Length1" in found[1] or b"/Subtype /Image" in found[1]:
+            continue
+        try:
+            tokens += zlib.decompress(found[2]).split()
+        except zlib.error:
+            tokens += found[2].split()
+    return tokens
+
+
+def _same(one: bytes, other: bytes) -> bool:
+    if one == other:
+        return True
+    try:
+        return abs(float(one) - float(other)) <= _ROUNDED_POINT
+    except ValueError:
+        return False
 
 
 def _look_different(one: np.ndarray, other: np.ndarray) -> bool:
@@ -102,6 +164,12 @@ def _look_different(one: np.ndarray, other: np.ndarray) -> bool:
     difference = (one - other)[:height, :width].mean(axis=-1)
     blocks = difference.reshape(height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK).mean(axis=(1, 3))
     return bool(np.abs(blocks).max(initial=0.0) > _DIFFERENT)
+
+
+def _maker(content: bytes) -> bytes | None:
+    """What drew a figure, as it says itself."""
+    found = re.search(rb"matplotlib \d[\w.+-]*", content)
+    return found.group() if found else None
 
 
 def _origin(content: bytes) -> str | None:

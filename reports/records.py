@@ -142,6 +142,8 @@ class StudyResults(_Json):
     """Printed on top of the tables; `commit`, `data` (digest of each data set) and `command` are expected."""
     mixed: str | None = None
     """Why trials of other data or code stand beside each other, where somebody forced it; it stands in the caption."""
+    counts_digest: str | None = None
+    """SHA-256 of the counts that the report was made with; `None` in what is no file, and where there are none."""
     counts: Annotated[Any, Field(exclude=True)] = field(default=None, repr=False, compare=False)
     """`reports.counts.StudyCounts` of the trials, which has a file of its own; `None` where no trial has left any."""
     documents: Annotated[Any, Field(exclude=True)] = field(default=(), repr=False, compare=False)

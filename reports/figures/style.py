@@ -84,10 +84,13 @@ def written(name: str, draw: Callable[[], Figure | None], origin: str) -> dict[s
         figure = draw()
         if figure is None:
             return {}
-        nothing = {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None}
-        png = _bytes(figure, "png", {"Software": None, "Description": origin})
+        nothing = {"CreationDate": None, "ModDate": None, "Creator": None}
+        # another version of it sets letters a little otherwise
+        maker = f"matplotlib {matplotlib.__version__}"
+        png = _bytes(figure, "png", {"Software": maker, "Description": origin})
         figure.set_layout_engine("none")  # all is in its place now, and would be looked for once more
-        return {f"{name}.pdf": _bytes(figure, "pdf", {**nothing, "Subject": origin}), f"{name}.png": png}
+        pdf = _bytes(figure, "pdf", {**nothing, "Producer": maker, "Subject": origin})
+        return {f"{name}.pdf": pdf, f"{name}.png": png}
 
 
 @contextmanager

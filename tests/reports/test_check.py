@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.image
+import numpy as np
 import pytest
 
 from reports import counts
@@ -65,8 +68,67 @@ def test_a_figure_of_another_record_and_one_that_was_painted_over_are_found(fold
     pixels = matplotlib.image.imread(path).copy()
     pixels[100:130, 200:230, :3] = 0.0
     origin = next(text for text in _descriptions(mine) if text.startswith("orchestrate"))
-    matplotlib.image.imsave(path, pixels, metadata={"Description": origin, "Software": None})
-    assert [one for one in check(folder).problems if "does not look as the record makes it" in one]
+    for maker in (f"matplotlib {matplotlib.__version__}", None):
+        matplotlib.image.imsave(path, pixels, metadata={"Description": origin, "Software": maker})
+        told = check(folder).problems
+        assert [one for one in told if one == f"{path}: does not look as the record makes it"]
+        # nor is the page's picture the file's any more
+        assert [one for one in told if one.endswith("report.html: its picture is not that of figure.png")]
+
+
+def test_a_digit_of_a_picture_and_a_mark_of_a_drawing_that_were_changed_are_found(folder: Path):
+    path = folder / "figure.png"
+    pixels = matplotlib.image.imread(path).copy()
+    origin = next(text for text in _descriptions(path.read_bytes()) if text.startswith("orchestrate"))
+    dark = np.argwhere(pixels[..., 0] < 0.5)
+    pixels[tuple(dark[len(dark) // 2])][:3] = 1.0
+    maker = f"matplotlib {matplotlib.__version__}"
+    matplotlib.image.imsave(path, pixels, metadata={"Description": origin, "Software": maker})
+    drawing = folder / "figure.pdf"
+    before = drawing.read_bytes()
+    page = max(re.findall(rb"stream\n(.*?)\nendstream", before, re.DOTALL), key=lambda one: _n_operators(one))
+    text = zlib.decompress(page)
+    at = [found.start() for found in re.finditer(rb"\d\n", text)][-1]
+    moved = zlib.compress(text[:at] + (b"1" if text[at : at + 1] != b"1" else b"7") + text[at + 1 :])
+    drawing.write_bytes(before.replace(page, moved))
+    told = check(folder).problems
+    assert f"{path}: does not look as the record makes it" in told
+    assert f"{drawing}: does not look as the record makes it" in told
+
+
+def _n_operators(stream: bytes) -> int:
+    try:
+        return len(re.findall(rb" [lmS]\n", zlib.decompress(stream)))
+    except zlib.error:
+        return 0
+
+
+def test_a_picture_of_the_page_that_was_exchanged_is_found(folder: Path):
+    page = folder / "report.html"
+    text = page.read_text()
+    pictures = re.findall(r"data:image/png;base64,[^\"]*", text)
+    if len(pictures) < 2:
+        pytest.skip("a page with one picture")
+    page.write_text(text.replace(pictures[0], pictures[1]))
+    (told,) = check(folder).problems
+    assert told.startswith(f"{page}: its picture is not that of ")
+
+
+def test_counts_that_are_gone_or_of_another_report_are_told_and_nothing_is_rebuilt_without_them(tmp_path: Path):
+    build(samples.counted(), tmp_path)
+    path, table = tmp_path / counts.FILE, (tmp_path / "table.tex").read_bytes()
+    other = samples.counted()
+    assert other.counts is not None
+    kept = {key: one for key, one in other.counts.trials.items() if not key[0].endswith("-4")}
+    path.write_bytes(counts.render(counts.StudyCounts(kept)))
+    (told,) = check(tmp_path).problems
+    assert "has other counts than those with which the report was made" in told
+    path.unlink()
+    (told,) = check(tmp_path).problems
+    assert "counts.jsonl.gz is not there, with which the report was made" in told
+    with pytest.raises(ValueError, match="is not there"):
+        rebuild(tmp_path / "record.json", tmp_path)
+    assert (tmp_path / "table.tex").read_bytes() == table
 
 
 def _descriptions(content: bytes) -> list[str]:
