@@ -1,4 +1,5 @@
-"""A table as LaTeX: booktabs and nothing else, for pdflatex; narrow tables fill one column, wide ones both.
+"""A table as LaTeX, for pdflatex; narrow tables fill one column, wide ones both, and what is wider still is made as
+small as that. It needs booktabs, and graphicx where it may have to be made smaller.
 
 All text that comes from a study is escaped. Origins stand in the comment on top, warnings in the caption itself, so
 that a table which is copied into a paper brings both along.
@@ -32,6 +33,8 @@ from reports.table import (
 ONE_COLUMN = 54
 PAGE = 98
 """Characters of a row that fit into one column, and into both, of a two-column paper in small type."""
+SURE = 104
+"""Characters that fit into both in the type that is used for more."""
 LABEL = 34
 WORD = 20
 """Characters of a row's label, after which it is broken into lines, and of a word in it."""
@@ -133,7 +136,7 @@ def _escaped(letter: str) -> str:
 def render(table: Table) -> str:
     """The table as a float, behind comment lines that tell its origin."""
     width = _width(table)
-    wide = width > ONE_COLUMN
+    wide, may_be_wider = width > ONE_COLUMN, width > SURE
     environment = "table*" if wide else "table"
     caption = " ".join(
         [
@@ -148,7 +151,7 @@ def render(table: Table) -> str:
     columns = "".join("l" if column.words else "r" for column in table.columns)
     lines = [
         *(f"% {line}" for line in table.origin),
-        "% needs: \\usepackage{booktabs}",
+        f"% needs: \\usepackage{{booktabs{',graphicx' if may_be_wider else ''}}}",
         rf"\begin{{{environment}}}[t]",
         r"\centering",
         r"\small" if width <= PAGE else r"\footnotesize",
@@ -156,6 +159,7 @@ def render(table: Table) -> str:
         r"\setlength{\belowcaptionskip}{4pt}",
         rf"\caption{{{caption}}}",
         rf"\label{{{table.label}}}",
+        *([r"\sbox0{%"] if may_be_wider else []),
         rf"\begin{{tabular}}{{@{{}}{stub}{columns}@{{}}}}",
         r"\toprule",
         *_over(table),
@@ -171,6 +175,9 @@ def render(table: Table) -> str:
             ]
             lines.append(" & ".join([_label(row, broken), *cells]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
+    if may_be_wider:
+        lines[-1] += "}%"
+        lines.append(r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi")
     if table.notes:
         notes = " ".join(map(escape, table.notes))
         lines += ["", r"\smallskip", rf"\parbox{{\linewidth}}{{\footnotesize\raggedright {notes}}}"]
@@ -239,7 +246,13 @@ def _bold(text: str, best: bool) -> str:
 
 
 def _label_width(table: Table) -> int:
-    return max(len(table.stub), *(len(row.label) for section in table.sections for row in section.rows))
+    labels = [row.label for section in table.sections for row in section.rows]
+    return max(_printed(text) for text in (table.stub, *labels))
+
+
+def _printed(text: str) -> int:
+    """Characters that are printed of a text: one that pdflatex has not got takes as many as its code."""
+    return sum(8 if _escaped(letter).startswith("[U+") else 1 for letter in unicodedata.normalize("NFC", text))
 
 
 def _width(table: Table) -> int:
@@ -248,7 +261,7 @@ def _width(table: Table) -> int:
     widths = [min(LABEL, _label_width(table))]
     for at, column in enumerate(table.columns):
         cells = [_cell_width(row.cells[at], decimals_in(row.cells[at], column)) for row in rows]
-        widths.append(max(len(column.title), *cells) + 2)
+        widths.append(max(_printed(column.title), *cells) + 2)
     return sum(widths)
 
 
@@ -256,7 +269,7 @@ def _cell_width(cell: Cell, decimals: int) -> int:
     if isinstance(cell, Count):
         return 2
     if isinstance(cell, Said):
-        return len(cell.text)
+        return _printed(cell.text)
     if isinstance(cell, Interval):
         return 16
     if isinstance(cell, Probability):

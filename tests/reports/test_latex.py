@@ -15,6 +15,7 @@ from reports.latex import escape
 from reports.records import StudyResults
 from reports.table import Table
 from tests.reports import samples
+from tests.reports.figured import counted
 
 SAMPLES = {
     "comparison": samples.comparison(),
@@ -40,7 +41,8 @@ COMMANDS = set(
     """begin end centering small footnotesize setlength tabcolsep belowcaptionskip caption label toprule
     midrule bottomrule cmidrule multicolumn textit textbf mathbf pm rlap dagger Delta smallskip
     parbox linewidth raggedright textwidth allowbreak mbox textbackslash textasciitilde
-    textasciicircum alpha beta varepsilon o ss to leq i cdot""".split()
+    textasciicircum alpha beta varepsilon o ss to leq i cdot
+    sbox ifdim wd resizebox usebox else fi""".split()
 )
 
 
@@ -107,11 +109,16 @@ def test_the_checks_see_what_is_wrong():
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex on PATH")
-def test_all_tables_compile_with_booktabs_alone_and_none_is_wider_than_the_page(tmp_path: Path):
+def test_all_tables_compile_with_what_they_say_they_need_and_none_is_wider_than_the_page(tmp_path: Path):
     document = [r"\documentclass[twocolumn,10pt]{article}", r"\usepackage[margin=0.75in]{geometry}"]
-    document += [r"\usepackage{booktabs}", r"\begin{document}"]
-    for name, results in SAMPLES.items():
+    document += [r"\usepackage{booktabs,graphicx}", r"\begin{document}"]
+    labels = [f"a variant with a name that goes on and on, number {n}, \u4e2d\u6587" for n in range(40)]
+    forty = counted([n / 40 for n in range(40)], [f"P{n}" for n in range(9)], labels=labels)
+    for name, results in {**SAMPLES, "forty": forty}.items():
         for kind, one in tables(results).items():
+            needs = [line for line in latex.render(one).splitlines() if line.startswith("% needs: ")]
+            assert needs in (["% needs: \\usepackage{booktabs}"], ["% needs: \\usepackage{booktabs,graphicx}"])
+            assert ("graphicx" in needs[0]) == ("resizebox" in latex.render(one))
             label = rf"\label{{tab:{name}-{kind}}}"
             text = re.sub(r"\\label\{[^}]*\}", lambda _, label=label: label, latex.render(one))
             (tmp_path / f"{name}-{kind}.tex").write_text(text)
