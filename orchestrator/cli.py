@@ -404,12 +404,13 @@ def _check_reports(folders: list[Path], as_json: bool) -> None:
     found = {str(folder): check(folder) for folder in folders}
     problems = [problem for checked in found.values() for problem in checked.problems]
     if as_json:
-        print_json({"valid": not problems, "folders": {name: checked.problems for name, checked in found.items()}})
+        of_folders = {name: checked.problems for name, checked in found.items()}
+        unknown = [str(path) for checked in found.values() for path in checked.unknown]
+        print_json({"valid": not problems, "folders": of_folders, "unknown": unknown})
     else:
         for folder, checked in found.items():
-            if checked.problems:
-                continue
-            print(f"{folder}: every file follows from its record")
+            if not checked.problems:
+                print(f"{folder}: every file follows from its record")
             for path in checked.unknown:
                 print(f"{path}: not checked, no report makes it", file=sys.stderr)
         for problem in problems:
@@ -425,7 +426,7 @@ def _rebuild_reports(folders: list[Path], as_json: bool) -> None:
     for folder in folders:
         try:
             files |= {str(path): path for path in rebuild(folder / RECORD, folder).values()}
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise refused(f"{folder}: there is no {RECORD}, wanted the folder of a report") from None
         except (ValueError, OSError) as error:
             raise refused(f"{folder / RECORD}: {error}") from None

@@ -12,7 +12,7 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 
-from reports.comparison import TASK_TITLES, full_name, incomplete, ordered_variants, origin
+from reports.comparison import TASK_TITLES, full_name, incomplete, label, ordered_variants, origin
 from reports.corpora import Corpus, corpora, relation_task
 from reports.counts import COUNTED, measured
 from reports.records import StudyResults
@@ -125,7 +125,7 @@ def table(results: StudyResults) -> Table | None:
         sections.append(Section(found.corpus.title(results) if len(every) > 1 else None, tuple(rows)))
     task = TASK_TITLES[relation_task(results)]
     return Table(
-        label=f"tab:{results.study}-types",
+        label=label(results, "types"),
         caption=f"Relation types: {results.question}",
         warnings=results.warnings,
         explanations=(f"F1 of {task}s on {split} in percent by type, {over}. Bold: best of its row.",),

@@ -229,9 +229,8 @@ def table(results: StudyResults) -> Table:
     stub, columns, sections = _dataset_body(results, report) if by_dataset else _metric_body(results)
     columns, sections = _without_empty_columns(columns, sections)
     sections = tuple(mark_best(section, columns) for section in sections)
-    safe = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in results.study)
     return Table(
-        label=report.label or f"tab:{safe}",
+        label=label(results),
         caption=report.caption or results.question,
         warnings=results.warnings,
         explanations=_explanations(results, columns, sections),
@@ -241,6 +240,12 @@ def table(results: StudyResults) -> Table:
         notes=(*incomplete(results), *_before_reads(results), *significance.notes(results), *sources(results)),
         origin=origin(results),
     )
+
+
+def label(results: StudyResults, part: str | None = None) -> str:
+    """By which LaTeX refers to the table, or to another one of the report."""
+    safe = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in results.study)
+    return (results.report.label or f"tab:{safe}") + ("" if part is None else f"-{part}")
 
 
 def _score(results: StudyResults, variant: str, metric: str) -> Score:
@@ -468,11 +473,11 @@ def _what(report: Report) -> str:
     shown = report.shown_metrics
     if _are_ours(report):
         splits, tasks, measures = (list(dict.fromkeys(part)) for part in zip(*map(_metric_parts, shown), strict=True))
-        what = [*(measures if len(measures) == 1 else ["Scores"]), *([f"on {splits[0]}"] if len(splits) == 1 else [])]
-        title = _capital(" ".join([*(tasks if len(tasks) == 1 else []), *what]))
+        what = [*(measures if len(measures) == 1 else ["scores"]), *([f"on {splits[0]}"] if len(splits) == 1 else [])]
+        title = " ".join([*(tasks if len(tasks) == 1 else []), *what])
     else:
         title = metric_title(report, shown[0]) if len(shown) == 1 else "Scores"
-    return f"{title} in percent" if all(report.info(metric).percent for metric in shown) else title
+    return _capital(f"{title} in percent" if all(report.info(metric).percent for metric in shown) else title)
 
 
 def selection(results: StudyResults) -> str:

@@ -7,7 +7,7 @@ import dataclasses
 import pandas as pd
 
 from reports import significance
-from reports.comparison import decimals_of, incomplete, metric_title, ordered_variants, origin, side_by_side
+from reports.comparison import decimals_of, incomplete, label, metric_title, ordered_variants, origin, side_by_side
 from reports.records import StudyResults
 from reports.statistics.family import Comparison
 from reports.table import Column, Difference, Interval, Plain, Probability, Row, Said, Section, Table
@@ -102,13 +102,18 @@ def table(results: StudyResults) -> Table | None:
     metric = compared[0][1]
     what = "" if several else f" of {metric_title(results.report, metric)}"
     return Table(
-        label=f"tab:{results.study}-differences",
+        label=label(results, "differences"),
         caption=f"Differences{what} to {significance.baseline_title(results)}: {results.question}",
         warnings=results.warnings,
         explanations=(
             f"Δ: variant minus baseline over the seeds that both have, with its {level} interval, each for itself. "
             f"p: {significance.how(results)}. *: adjusted p is at most α. g: Hedges' g of the paired differences over "
             "seeds. A: probability that a run of the variant is better than one of the baseline, 0.5 where neither is.",
+            *(
+                ["The interval is that of the paired bootstrap."]
+                if significance.family(results).test == "approximate randomisation"
+                else []
+            ),
             *(
                 ["ε: almost stochastic order; below 0.5 the variant is the better one, the less the surer."]
                 if with_dominance

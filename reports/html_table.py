@@ -66,7 +66,7 @@ def _heads(table: Table) -> list[str]:
         f'<th scope="col"{" class=words" if column.words else ""}>{escape(column.title)}</th>'
         for column in table.columns
     )
-    stub = f'<th scope="col">{escape(table.stub)}</th>'
+    stub = f'<th scope="col" class="words">{escape(table.stub)}</th>'
     if all(column.over is None for column in table.columns):
         return [f"<tr>{stub}{titles}</tr>"]
     shared = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reports.comparison import TASK_TITLES, incomplete, origin, selection, side_by_side
+from reports.comparison import TASK_TITLES, incomplete, label, origin, selection, side_by_side
 from reports.records import StudyResults
 from reports.settings import MEASURES, METRICS, TASKS
 from reports.statistics import spread
@@ -35,14 +35,15 @@ def table(results: StudyResults) -> Table | None:
         for title, variants in side_by_side(results)
     )
     n = len(results.seeds)
+    complete = ", among the variants with all seeds" if incomplete(results) else ""
     over = f"mean over n = {n} seeds" if n > 1 else "one seed"
     return Table(
-        label=f"tab:{results.study}-sub-tasks",
+        label=label(results, "sub-tasks"),
         caption=f"Sub-tasks: {results.question}",
         warnings=results.warnings,
         explanations=(
             f"Precision, recall and F1 on {split} in percent, {over}{selection(results)}.",
-            f"Bold: best of its column{' and group' if len(sections) > 1 else ''}.",
+            f"Bold: best of its column{' and group' if len(sections) > 1 else ''}{complete}.",
         ),
         stub="Variant",
         columns=columns,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from reports import significance
 from reports.comparison import decimals_of, full_name, is_number, metric_title, ordered_variants
@@ -50,11 +50,52 @@ def _highest(results: StudyResults) -> Iterator[str]:
     yield f"{names} had the {extreme} mean {title}: {printed[best]}{spread_told}{over}."
 
 
+TOGETHER = 4
+"""So many differences that are not shown are told in one sentence."""
+
+
 def _differences(results: StudyResults) -> Iterator[str]:
-    for variant in ordered_variants(results):
-        for (name, metric), one in results.comparisons.items():
-            if name == variant.name:
-                yield _difference(results, name, metric, one)
+    ordered = [
+        (name, metric, one)
+        for variant in ordered_variants(results)
+        for (name, metric), one in results.comparisons.items()
+        if name == variant.name
+    ]
+    not_shown = [told for told in ordered if told[2].verdict == "no difference shown"]
+    together = not_shown if len(not_shown) >= TOGETHER else []
+    for told in ordered:
+        if told not in together:
+            yield _difference(results, *told)
+    for metric in dict.fromkeys(metric for _, metric, _ in together):
+        yield _none_shown(results, metric, [(name, one) for name, of, one in together if of == metric])
+
+
+def _none_shown(results: StudyResults, metric: str, compared: Sequence[tuple[str, Comparison]]) -> str:
+    """Of several variants together: each with its difference and the interval of that."""
+    title, baseline = metric_title(results.report, metric), significance.baseline_title(results)
+    sizes = []
+    for name, one in compared:
+        told = (
+            []
+            if one.difference is None
+            else [_signed(results, metric, one.difference), _interval(results, metric, one)]
+        )
+        sizes.append(f"{_named(results, name)} ({', '.join(filter(None, told))})")
+    return (
+        f"Of {len(compared)} variants no difference to {baseline} in {title} is shown, and none of the sizes in their "
+        f"intervals is ruled out: {'; '.join(sizes)}."
+    )
+
+
+def _interval(results: StudyResults, metric: str, one: Comparison) -> str:
+    """Of a difference; nothing where there is none."""
+    if one.low is None or one.high is None:
+        return ""
+    return " to ".join(_signed(results, metric, end) for end in (one.low, one.high))
+
+
+def _signed(results: StudyResults, metric: str, value: float) -> str:
+    return number(value, decimals_of(results, metric), sign=True).replace("-", "−")
 
 
 def _difference(results: StudyResults, variant: str, metric: str, one: Comparison) -> str:
@@ -66,12 +107,8 @@ def _difference(results: StudyResults, variant: str, metric: str, one: Compariso
         return f"{pair} have no finished seed in common, so they were not compared."
     percent = results.report.info(metric).percent
     size = f"by {_points(results, metric, abs(one.difference))} {'points of' if percent else 'in'} {title}"
-    interval = ""
-    if one.low is not None and one.high is not None:
-        ends = " to ".join(
-            number(end, decimals_of(results, metric), sign=True).replace("-", "−") for end in (one.low, one.high)
-        )
-        interval = f"{100 * (1 - one.alpha):g} % interval {ends}"
+    ends = _interval(results, metric, one)
+    interval = f"{100 * (1 - one.alpha):g} % interval {ends}" if ends else ""
     p = "" if one.p_adjusted is None else f"adjusted p {_p(one.p_adjusted)}"
     told = "; ".join(part for part in (interval, p) if part)
     if one.verdict in ("better", "worse"):

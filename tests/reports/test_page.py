@@ -175,6 +175,19 @@ def test_a_verdict_names_what_was_better_by_how_much_and_how_sure_that_is():
     assert f"95 % interval +{one.low:.2f} to +{one.high:.2f}; adjusted p <0.001" in said
 
 
+def test_many_differences_that_are_not_shown_are_told_in_one_sentence_and_those_that_are_each_in_its_own():
+    results = samples.counted(gains=(0.0, 0.001, -0.001, 0.002, 0.0005, 0.25))
+    said = verdict.sentences(results)
+    (together,) = [one for one in said if "no difference" in one]
+    assert together.startswith(
+        "Of 4 variants no difference to the baseline in strict relation F1 on test is shown, and"
+    )
+    one = results.comparisons["gains -0.001", samples.MAIN]
+    expected = f"gains -0.001 ({one.difference:+.2f}, {one.low:+.2f} to {one.high:+.2f})"
+    assert expected in together.replace("−", "-")
+    assert sum(" was better than " in one for one in said) == 1
+
+
 def test_where_all_or_some_tie_nobody_is_called_the_best():
     (said, *_) = verdict.sentences(samples.study({"a": [0.0, 0.0], "b": [0.0, 0.0]}, seeds=(1, 2)))
     assert said == "All variants had the same mean strict relation F1 on test: 0.00 over 2 seeds."
