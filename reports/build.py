@@ -11,6 +11,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from reports import (
     by_type,
@@ -123,7 +126,7 @@ def render(results: StudyResults | SearchResults, record: bytes | None = None) -
         **beside,
         PAGE: page.render(results, list(made.values()), drawn, results.documents).encode(),
         **_table_files(results, made),
-        "trials.csv": table_csv.render(trials_frame(results)).encode(),
+        "trials.csv": table_csv.render(_traced(trials_frame(results), results)).encode(),
         "numbers.tex": macros.render(results).encode(),
         **drawn,
     }
@@ -145,8 +148,20 @@ def _table_files(results: StudyResults, made: Mapping[str, Table]) -> dict[str, 
         files[f"{name}.md"] = markdown.render(one).encode()
         files[f"{name}.html"] = html_table.render(one).encode()
         if name in frames:
-            files[f"{name}.csv"] = table_csv.render(frames[name](results)).encode()
+            files[f"{name}.csv"] = table_csv.render(_traced(frames[name](results), results)).encode()
     return files
+
+
+def _traced(frame: pd.DataFrame, results: StudyResults) -> pd.DataFrame:
+    """With what traces each row, in columns behind its numbers: the keys of its trials, study, budget, commit, data."""
+    keys = {one.name: " ".join(trial.key for trial in results.finished(one.name)) for one in results.variants}
+    data = results.provenance.get("data")
+    told: dict[str, Any] = {} if "key" in frame else {"keys": [keys.get(name, "") for name in frame["variant"]]}
+    if "baseline" in frame:
+        told["baseline_keys"] = [keys.get(name, "") for name in frame["baseline"]]
+    told |= {"study": results.study, "budget": results.budget, "commit": results.provenance.get("commit")}
+    told["data"] = " ".join(f"{name}={digest}" for name, digest in data.items()) if isinstance(data, dict) else data
+    return frame.assign(**{name: value for name, value in told.items() if name not in frame})
 
 
 def _digest(results: StudyResults) -> str | None:

@@ -82,6 +82,7 @@ def by_type(results: StudyResults) -> list[ByType]:
 def frame(results: StudyResults) -> pd.DataFrame:
     """A row per variant, seed and type, of all types."""
     of_variant = {name: found for found in by_type(results) for name in found.counts}
+    keys = {(trial.variant, trial.seed): trial.key for trial in results.trials}
     rows = []
     for variant in ordered_variants(results):
         found = of_variant.get(variant.name)
@@ -92,8 +93,10 @@ def frame(results: StudyResults) -> pd.DataFrame:
             scores = {measure: measured(of_trial, measure).tolist() for measure in get_args(Statistic)}
             for at, (name, counts) in enumerate(zip(found.types, of_trial.tolist(), strict=True)):
                 told = dict(zip(COUNTED, counts, strict=True)) | {measure: of[at] for measure, of in scores.items()}
-                rows.append({"variant": variant.name, "seed": seed, "type": name, **told})
-    columns = ["variant", "seed", "type", *COUNTED, *get_args(Statistic)]
+                rows.append(
+                    {"variant": variant.name, "seed": seed, "key": keys[variant.name, seed], "type": name, **told}
+                )
+    columns = ["variant", "seed", "key", "type", *COUNTED, *get_args(Statistic)]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -20,6 +20,7 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
+from reports import comparison
 from reports.figures import forest, learning, scale, scores, types
 from reports.figures.style import written
 from reports.records import StudyResults
@@ -42,10 +43,11 @@ OPTIONAL = frozenset(f"{name}.{kind}" for name in _DRAWN for kind in ("pdf", "pn
 def of_study(results: StudyResults, origin: str) -> dict[str, bytes]:
     """File name → content. `figure` shows the scores and is always there; the others as far as `report.figures` asks
     for them and there is something to show."""
-    files = written("figure", lambda: scores.draw(results), origin)
+    traces = comparison.origin(results)
+    files = written("figure", lambda: scores.draw(results), origin, traces)
     for name in results.report.figures:
         draw, lacking = _DRAWN[name]
-        made = written(name, lambda draw=draw: draw(results), origin)
+        made = written(name, lambda draw=draw: draw(results), origin, traces)
         if not made and lacking is not None and any(trial.status == "finished" for trial in results.trials):
             log.warning("%s: the figure '%s' is left out: %s", results.study, name, lacking)
         files |= made

@@ -75,10 +75,11 @@ RULE: dict[str, Any] = {"color": "0.55", "linewidth": 0.8, "linestyle": (0, (4, 
 REMARK: dict[str, Any] = {"fontsize": 6.5, "color": "0.3"}
 
 
-def written(name: str, draw: Callable[[], Figure | None], origin: str) -> dict[str, bytes]:
+def written(name: str, draw: Callable[[], Figure | None], origin: str, traces: Sequence[str] = ()) -> dict[str, bytes]:
     """A figure in our style as `name.pdf` and `name.png`; the same figure gives the same bytes, none gives no files.
 
-    `origin` says in the files themselves what they were drawn from, so that it can be checked (`reports.check`).
+    `origin` says in the files themselves what they were drawn from, so that it can be checked (`reports.check`), and
+    `traces`, where that is from: study, commit, data, keys of trials.
     """
     with style():
         figure = draw()
@@ -87,9 +88,10 @@ def written(name: str, draw: Callable[[], Figure | None], origin: str) -> dict[s
         nothing = {"CreationDate": None, "ModDate": None, "Creator": None}
         # another version of it sets letters a little otherwise
         maker = f"matplotlib {matplotlib.__version__}"
-        png = _bytes(figure, "png", {"Software": maker, "Description": origin})
+        traced = "\n".join(traces) or None
+        png = _bytes(figure, "png", {"Software": maker, "Description": origin, "Comment": traced})
         figure.set_layout_engine("none")  # all is in its place now, and would be looked for once more
-        pdf = _bytes(figure, "pdf", {**nothing, "Producer": maker, "Subject": origin})
+        pdf = _bytes(figure, "pdf", {**nothing, "Producer": maker, "Subject": origin, "Keywords": traced})
         return {f"{name}.pdf": pdf, f"{name}.png": png}
 
 

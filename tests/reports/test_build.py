@@ -92,6 +92,22 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_every_file_says_from_which_trials_commit_and_data_it_is(tmp_path: Path):
+    results = samples.counted()
+    key = results.trials[0].key
+    made = build(results, tmp_path)
+    for name, path in made.items():
+        content = path.read_bytes()
+        if path.suffix == ".png":
+            with Image.open(io.BytesIO(content)) as picture:
+                content = str(picture.info["Comment"]).encode()
+        if name != "counts.jsonl.gz":  # which has the keys, and lies beside the record
+            assert all(told in content for told in (key.encode(), b"0123abc", b"11aa")), name
+    (row, *_) = rows(made["differences.csv"])
+    assert row["keys"].split() == [trial.key for trial in results.finished(row["variant"])]
+    assert {row["key"] for row in rows(made["types.csv"])} == {trial.key for trial in results.trials}
+
+
 def test_the_csv_files_come_back_as_the_numbers_of_the_trials(tmp_path: Path):
     results = samples.comparison()
     made = build(results, tmp_path)
