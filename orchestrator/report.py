@@ -51,7 +51,7 @@ def results(plan: Plan, home: Home, *, force: bool = False) -> StudyResults:
         report=study.report,
         published=study.published,
         provenance=_provenance(plan),
-        mixed=_mixed(stand_ins, len(trials)),
+        mixed=_mixed(plan, stand_ins, len(trials)),
         counts=_counts(trials, home, {metric.partition("/")[0] for metric in study.report.shown_metrics}),
     )
 
@@ -74,10 +74,14 @@ def outdated(plan: Plan, home: Home) -> dict[tuple[str, int], TrialRecord]:
     return found
 
 
-def _mixed(stand_ins: Mapping[tuple[str, int], TrialRecord], n_trials: int) -> str | None:
+def _mixed(plan: Plan, stand_ins: Mapping[tuple[str, int], TrialRecord], n_trials: int) -> str | None:
     if not stand_ins:
         return None
-    told = [f"{variant}, seed {seed} (trial {record.key})" for (variant, seed), record in stand_ins.items()]
+    digests = {(trial.variant.name, trial.seed): trial.data_digest for trial in plan.trials}
+    told = []
+    for (variant, seed), record in stand_ins.items():
+        data = f", data {record.data_digest[:12]}" if record.data_digest != digests[variant, seed] else ""
+        told.append(f"{variant}, seed {seed} (trial {record.key}{data}, code epoch {record.code_epoch})")
     return f"{len(stand_ins)} of {n_trials} trials read other data, or ran other code, than the study has now: " + (
         "; ".join(told)
     )

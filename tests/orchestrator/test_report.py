@@ -37,6 +37,8 @@ def test_results_of_another_code_epoch_are_taken_only_by_force_and_the_caption_s
     forced = report.results(now, place, force=True)
     assert {trial.key for trial in forced.trials} == set(before.executed)
     assert forced.mixed is not None and forced.mixed.startswith("4 of 4 trials read other data, or ran other code")
+    # which of the two it is
+    assert f"code epoch {model.CODE_EPOCH - 1})" in forced.mixed and ", data " not in forced.mixed
     made, files = report.write(now, place, None, tmp_path / "out", force=True)
     assert made == forced
     for name in ("table.tex", "table.md"):
