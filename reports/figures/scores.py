@@ -11,7 +11,7 @@ deviation. The legend says which.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -29,6 +29,7 @@ from reports.comparison import (
 from reports.figures.labels import budget_told, metric_label
 from reports.figures.lines import Lines
 from reports.figures.seeds import half_width, mean_title
+from reports.figures.shown import Shown, shown
 from reports.figures.style import (
     AXIS,
     BAR,
@@ -48,6 +49,9 @@ from reports.records import StudyResults
 from reports.settings import ByDatasetSettings, SweepSettings
 from reports.statistics import Spread, spread
 
+ROOM = 56.0
+"""Of the variants of a comparison on a page, in the units of `Lines`."""
+
 
 def draw(results: StudyResults) -> Figure:
     """The figure of the report. It shows the main metric."""
@@ -64,6 +68,8 @@ def draw(results: StudyResults) -> Figure:
 def _comparison(results: StudyResults) -> Figure:
     main, *_ = results.report.shown_metrics
     variants = {variant.name: row_label(results, variant) for variant in ordered_variants(results)}
+    chosen = _that_fit(results, variants)
+    variants = {name: label for name, label in variants.items() if name in chosen.names[0]}
     of_systems = [number for number in results.published if number.system is not None and number.metric == main]
     lines = Lines([*variants.values(), *(f"{number.system} (published)" for number in of_systems)])
     figure = sheet(COLUMN, lines.height)
@@ -78,8 +84,19 @@ def _comparison(results: StudyResults) -> Figure:
     _baseline_rule(axes, results)
     lines.label(axes)
     axes.set_xlabel(_axis_title(results))
-    _legend(figure, results)
+    _legend(figure, results, chosen.told(results))
     return figure
+
+
+def _that_fit(results: StudyResults, labels: Mapping[str, str]) -> Shown:
+    """Of the variants of a comparison as many as a page has room for."""
+    rooms = {name: Lines([label]).total for name, label in labels.items()}
+    chosen = shown(results, [list(labels)], len(labels), len(labels))
+    for most in range(len(labels) - 1, 0, -1):
+        if sum(rooms[name] for name in chosen.names[0]) <= ROOM:
+            break
+        chosen = shown(results, [list(labels)], most, most)
+    return chosen
 
 
 def _by_dataset(results: StudyResults, report: ByDatasetSettings) -> Figure:
@@ -207,7 +224,7 @@ def _axis_title(results: StudyResults, width: int = AXIS) -> str:
     return textwrap.fill(drawable(metric_label(results, main)), width)
 
 
-def _legend(figure: Figure, results: StudyResults) -> None:
+def _legend(figure: Figure, results: StudyResults, told: Sequence[str] = ()) -> None:
     """What the markers are, below; with the budget if it is a reduced one."""
     one = len(results.seeds) == 1
     mean = "one seed" if one else mean_title(results)
@@ -219,4 +236,4 @@ def _legend(figure: Figure, results: StudyResults) -> None:
     main, *_ = results.report.shown_metrics
     if any(number.metric == main for number in results.published):
         entries.append(Line2D([], [], label="published", **PUBLISHED))
-    legend(figure, entries, budget_told(results))
+    legend(figure, entries, [*told, *budget_told(results)])

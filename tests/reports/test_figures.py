@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from reports.figures import of_study, scores
-from reports.figures.style import SEED, style
+from reports.figures.style import SEED, TALLEST, style
 from reports.records import StudyResults
 from reports.settings import ComparisonSettings, MetricInfo
 from tests.reports import samples
@@ -20,6 +20,7 @@ from tests.reports.legible import faults, is_grey
 SAMPLES = {
     "comparison": samples.comparison(),
     "twelve": samples.hostile(),
+    "forty": samples.study({f"{n}: {LONG}"[:90]: [40.0 + n] for n in range(40)}, seeds=(1,)),
     "one_seed": samples.study({"a": [40.0], LONG: [41.0]}, seeds=(1,)),
     "nothing_yet": samples.study({"a": [], "b": ["failed"]}),
     "sweep": samples.sweep(x_label="memory warm-up proportion"),
@@ -34,6 +35,16 @@ SAMPLES = {
         select_metric="dev/f1_macro",
     ),
 }
+
+
+def test_of_more_variants_than_fit_on_a_page_the_best_on_dev_are_shown_with_the_baseline():
+    figure = drawn(SAMPLES["forty"])
+    labels = [label.get_text().split(":")[0] for label in figure.axes[0].get_yticklabels()]
+    assert 8 < len(labels) < 40 and labels == ["0", *(str(n) for n in range(41 - len(labels), 40))]
+    told = figure.legends[0].get_title().get_text().replace("\n", " ")
+    assert f"{40 - len(labels)} further variants are not drawn" in told
+    short = samples.study({f"v{n}": [40.0 + n] for n in range(28)}, seeds=(1,))
+    assert len(drawn(short).axes[0].get_yticklabels()) == 28
 
 
 def drawn(results: StudyResults) -> Figure:
@@ -56,6 +67,7 @@ def test_all_text_can_be_read_and_nothing_is_told_by_colour(name: str):
     figure = drawn(SAMPLES[name])
     with style():
         assert faults(figure) == [] and is_grey(figure)
+    assert figure.get_size_inches()[1] <= TALLEST
     (legend,) = figure.legends
     of_legend = legend.get_window_extent()
     assert not any(of_legend.overlaps(axes.get_tightbbox()) for axes in figure.axes)
