@@ -27,7 +27,7 @@ FIGURES = (".pdf", ".png")
 _PICTURE = re.compile(rb"data:image/png;base64,[A-Za-z0-9+/=]*")
 _BLOCK, _DIFFERENT = 12, 0.2
 """Pixels of a block, about a mark's size, and the difference in its lightness, of 1, that a mark makes."""
-_ROUNDED_PIXEL, _ROUNDED_POINT = 0.05, 0.02
+_ROUNDED_PIXEL, _ROUNDED_POINT = 0.35, 0.02
 """What machines may round otherwise: of a pixel's lightness, and of a coordinate in points."""
 
 
@@ -122,8 +122,22 @@ def _pictures(found: bytes, wanted: bytes, made: Mapping[str, bytes], folder: Pa
 
 
 def _differ(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether any pixel does, by more than what machines round."""
-    return one.shape != other.shape or bool(np.abs(one - other).max(initial=0.0) > _ROUNDED_PIXEL)
+    """Whether any pixel of one has nothing like it where it should be in the other, or next to that: where machines
+    round otherwise, a line may stand a pixel beside."""
+    if one.shape != other.shape:
+        return True
+    lightness = [picture[..., :3].mean(axis=-1) for picture in (one, other)]
+    return any(_lacks(*pair) for pair in (lightness, lightness[::-1]))
+
+
+def _lacks(one: np.ndarray, other: np.ndarray) -> bool:
+    height, width = one.shape
+    around = np.pad(other, 1, mode="edge")
+    nearest = np.full_like(one, np.inf)
+    for down in range(3):
+        for right in range(3):
+            np.minimum(nearest, np.abs(one - around[down : down + height, right : right + width]), out=nearest)
+    return bool(nearest.max(initial=0.0) > _ROUNDED_PIXEL)
 
 
 def _draw_the_same(one: bytes, other: bytes) -> bool:

@@ -15,12 +15,14 @@ import string
 from collections import Counter
 from collections.abc import Iterator
 
-from reports import significance
+from reports.by_type import by_type
 from reports.comparison import decimals_of, delta, ordered_variants, origin
 from reports.latex import escape
 from reports.records import StudyResults
+from reports.settings import METRICS
 from reports.statistics import best_seed, spread
-from reports.table import number, probability
+from reports.statistics.family import Comparison
+from reports.table import PERCENT_DECIMALS, number, probability
 
 DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
 SIGNS = {".": "Point", "+": "Plus", "\N{MINUS SIGN}": "Minus", "=": "Is", "%": "Percent"}
@@ -85,11 +87,53 @@ def _numbers(results: StudyResults) -> Iterator[tuple[str, str, str, str]]:
                 if value is not None:
                     yield variant.name, metric, what, number(value, decimals)
             yield variant.name, metric, "N", str(scores.n)
-            change = delta(results, variant.name, metric)
+            compared = results.comparisons.get((variant.name, metric))
+            change = delta(results, variant.name, metric) if compared is None else compared.difference
             if change is not None:
                 yield variant.name, metric, "Delta", f"\\ensuremath{{{number(change, decimals, sign=True)}}}"
-            compared = results.comparisons.get((variant.name, metric))
-            if compared is not None and compared.p_adjusted is not None:
-                yield variant.name, metric, "P", f"\\ensuremath{{{probability(compared.p_adjusted)}}}"
-            if compared is not None and significance.baseline_of(results, variant.name) is not None:
-                yield variant.name, metric, "Verdict", escape(compared.verdict)
+            if compared is not None:
+                for what, text in _compared(compared, decimals).items():
+                    yield variant.name, metric, what, text
+        for metric in _beside(results):
+            scores = spread([trial.metrics[metric] for trial in finished if metric in trial.metrics])
+            for what, value in (("Mean", scores.mean), ("Sd", scores.sd)):
+                if value is not None:
+                    yield variant.name, metric, what, number(value, decimals_of(results, metric))
+    for published in results.published:
+        who = published.variant or ", ".join(filter(None, (published.system, published.group, published.dataset)))
+        yield who, published.metric, "Published", number(published.value, decimals_of(results, published.metric))
+    yield from _of_types(results)
+
+
+def _beside(results: StudyResults) -> list[str]:
+    """Scores of our models that the main table does not show, and that of the sub-tasks does."""
+    shown = results.report.shown_metrics
+    split = shown[0].partition("/")[0]
+    known = {name for trial in results.trials for name in trial.metrics}
+    return [name for name in METRICS if name.startswith(f"{split}/") and name in known and name not in shown]
+
+
+def _compared(one: Comparison, decimals: int) -> dict[str, str]:
+    """Of a difference: its interval, p as it is and corrected, effect sizes, verdict."""
+    effects = one.effects
+    numbers = {
+        "DeltaLow": None if one.low is None else number(one.low, decimals, sign=True),
+        "DeltaHigh": None if one.high is None else number(one.high, decimals, sign=True),
+        "P": None if one.p_adjusted is None else probability(one.p_adjusted),
+        "PAlone": None if one.p is None else probability(one.p),
+        "HedgesG": None if effects is None or effects.hedges_g is None else number(effects.hedges_g, 2, sign=True),
+        "Superiority": None if effects is None or effects.superiority is None else number(effects.superiority, 2),
+    }
+    told = {what: f"\\ensuremath{{{text}}}" for what, text in numbers.items() if text is not None}
+    return told | {"Verdict": escape(one.verdict)}
+
+
+def _of_types(results: StudyResults) -> Iterator[tuple[str, str, str, str]]:
+    """F1 of each type that the table of types has, if the study asks for that."""
+    for found in (one.pooled() for one in by_type(results)) if "types" in results.report.tables else ():
+        for variant in found.counts:
+            for at, name in enumerate(found.types):
+                f1 = found.f1(variant, at)
+                for what, value in (("Mean", f1.mean), ("Sd", f1.sd)):
+                    if value is not None:
+                        yield variant, f"type {name}", what, number(value, PERCENT_DECIMALS)

@@ -16,7 +16,7 @@ import pytest
 
 from reports import counts
 from reports.build import build, rebuild
-from reports.check import check
+from reports.check import _differ, check
 from tests.reports import samples
 
 
@@ -80,8 +80,10 @@ def test_a_digit_of_a_picture_and_a_mark_of_a_drawing_that_were_changed_are_foun
     path = folder / "figure.png"
     pixels = matplotlib.image.imread(path).copy()
     origin = next(text for text in _descriptions(path.read_bytes()) if text.startswith("orchestrate"))
-    dark = np.argwhere(pixels[..., 0] < 0.5)
-    pixels[tuple(dark[len(dark) // 2])][:3] = 1.0
+    # about a digit's size, and as dark as one
+    y, x = np.argwhere(pixels[..., 0] < 0.5)[0]
+    for at in (-9, 9):
+        pixels[y - 6 : y + 6, x + at - 3 : x + at + 3, :3] = 1.0 - pixels[y - 6 : y + 6, x + at - 3 : x + at + 3, :3]
     maker = f"matplotlib {matplotlib.__version__}"
     matplotlib.image.imsave(path, pixels, metadata={"Description": origin, "Software": maker})
     drawing = folder / "figure.pdf"
@@ -94,6 +96,14 @@ def test_a_digit_of_a_picture_and_a_mark_of_a_drawing_that_were_changed_are_foun
     told = check(folder).problems
     assert f"{path}: does not look as the record makes it" in told
     assert f"{drawing}: does not look as the record makes it" in told
+
+
+def test_a_line_that_another_machine_sets_a_pixel_beside_is_no_difference_and_one_two_beside_is():
+    picture = np.ones((40, 60, 3))
+    picture[10:12, 5:50] = 0.0
+    beside, further = np.roll(picture, 1, axis=0), np.roll(picture, 3, axis=0)
+    assert not _differ(picture, beside) and _differ(picture, further)
+    assert _differ(picture, np.ones_like(picture)) and _differ(np.ones_like(picture), picture)
 
 
 def _n_operators(stream: bytes) -> int:

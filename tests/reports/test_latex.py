@@ -220,6 +220,24 @@ def test_commands_are_named_by_study_variant_metric_and_what_it_is_of_it():
     assert r"\newcommand{\SampleGainsZeroPointTwoTestRelationStrictFOneVerdict}{better}%" in text
 
 
+def test_numbers_of_all_tables_have_their_commands():
+    results = samples.counted()
+    one = results.comparisons["gains 0.2", samples.MAIN]
+    text = macros.render(results)
+    start = r"\newcommand{\SampleGainsZeroPointTwo"
+    for what, value in (("Delta", one.difference), ("DeltaLow", one.low), ("DeltaHigh", one.high)):
+        assert rf"{start}TestRelationStrictFOne{what}}}{{\ensuremath{{{value:+.2f}}}}}%" in text
+    recall = sum(trial.metrics["test/mention_recall"] for trial in results.finished("gains 0.2")) / 4
+    assert rf"{start}TestMentionRecallMean}}{{{recall:.2f}}}%" in text
+    made = by_type.table(results)
+    assert made is not None
+    row = made.sections[0].rows[0]
+    assert f"{start}Type{row.label[0]}Zero" in text and f"{{{row.cells[-1].mean:.2f}}}%" in text
+    assert r"{\SampleSeqTwoRel" in macros.render(samples.by_dataset()) and "Published}{42.04}%" in macros.render(
+        samples.by_dataset()
+    )
+
+
 def commands(results: StudyResults) -> dict[str, str]:
     """What a command stands for → its name."""
     found = re.findall(r"\\newcommand\{\\([A-Za-z]+)\}\{.*\}% (.*)", macros.render(results))
