@@ -117,6 +117,8 @@ def counts_line(plan: Plan, states: Mapping[str, int], shown: Callable[[str], st
         head = f"{len(made)} of {max(plan.search.asked.trials, len(made))} suggestions"
         return f"{head}: {', '.join([*told, f'{plan.search.n_to_come} to come'])}"
     told = f"{len(plan.trials)} trials: " + ", ".join(f"{n} {state}" for state, n in states.items())
+    again = sum(trial.state == "failed" and not trial.has_failed_for_good for trial in plan.trials)
+    told += f" ({again} of them by no fault of their own, which the next run takes up again)" if again else ""
     if not plan.first_phases:
         return told
     before = Counter(shown(trial.state) for trial in plan.first_phases)

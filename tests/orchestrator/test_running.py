@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from collections import Counter
 
 import pytest
 
@@ -13,6 +14,7 @@ from orchestrator.errors import Exit, StudyError
 from orchestrator.execution import Options
 from orchestrator.schema import load
 from orchestrator.store import Home, write_record
+from orchestrator.terminal import counts_line
 from orchestrator.tracking import Tracker, sync
 from orchestrator.trainables import Permissions
 from orchestrator.trainables.model import Model
@@ -257,6 +259,8 @@ def test_no_attempt_follows_where_none_is_allowed(tmp_path):
     outcome = run(tmp_path, text, retries=0)
     assert [trial.record.failure.cause for trial in outcome.failed] == ["memory"]
     # but the next run takes it up again, as it is no fault of its own
+    told = counts_line(outcome.plan, Counter(trial.state for trial in outcome.plan.trials))
+    assert told.endswith("1 failed (1 of them by no fault of their own, which the next run takes up again)")
     assert run(tmp_path, text).exit_code == Exit.DONE
 
 
