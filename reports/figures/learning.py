@@ -9,6 +9,7 @@ reads. All panels have the same axes, and in each is the mean of what the varian
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -118,16 +119,34 @@ def _panel(axes: Axes, results: StudyResults, variant: Variant, metric: str) -> 
     baseline = baseline_of(results, variant.name)
     if baseline is not None and results.finished(baseline):
         axes.plot(*_mean(results, baseline, metric), zorder=3, **BASELINE)
-    finished = results.finished(variant.name)
-    for trial in _told(results, variant.name, metric):
-        curve = _curve(trial, metric)
-        unfinished = trial.status != "finished"
-        if unfinished or len(finished) > 1:
-            axes.plot(list(curve), list(curve.values()), zorder=2, **(UNFINISHED if unfinished else SEED))
-        if trial.selected_epoch in curve and not unfinished:
-            mark = NOT_READ if trial.reading is False else SELECTED
-            axes.plot(trial.selected_epoch, curve[trial.selected_epoch], zorder=5, **mark)
+    told = {trial.key: _curve(trial, metric) for trial in _told(results, variant.name, metric)}
+    finished = [trial for trial in results.finished(variant.name) if trial.key in told]
+    unfinished = [curve for key, curve in told.items() if key not in {trial.key for trial in finished}]
+    selected = [trial for trial in finished if trial.selected_epoch in told[trial.key]]
+    marks = {
+        did_not_read: [
+            {trial.selected_epoch: told[trial.key][trial.selected_epoch]}
+            for trial in selected
+            if (trial.reading is False) == did_not_read and trial.selected_epoch is not None
+        ]
+        for did_not_read in (False, True)
+    }
+    _together(axes, [told[trial.key] for trial in finished] if len(finished) > 1 else [], zorder=2, **SEED)
+    _together(axes, unfinished, zorder=2, **UNFINISHED)
+    _together(axes, marks[False], zorder=5, **SELECTED)
+    _together(axes, marks[True], zorder=5, **NOT_READ)
     axes.plot(*_mean(results, variant.name, metric), zorder=4, **MEAN)
+
+
+def _together(axes: Axes, curves: Sequence[Mapping[int, float]], **look: Any) -> None:
+    """Curves of one look, apart from each other: a hundred lines one by one take many times as long to draw."""
+    if not curves:
+        return
+    epochs, scores = [], []
+    for curve in curves:
+        epochs += [*curve, math.nan]
+        scores += [*curve.values(), math.nan]
+    axes.plot(epochs, scores, **look)
 
 
 def _said(results: StudyResults, variant: Variant) -> str:

@@ -44,8 +44,25 @@ def panels(figure: Figure) -> dict[str, Axes]:
     return {axes.get_title(): axes for axes in figure.axes if axes.get_visible()}
 
 
+def parts(lines: list[Line2D]) -> list[dict[float, float]]:
+    """The curves of lines, which gaps divide, and marks likewise."""
+    found = []
+    for line in lines:
+        of_line: dict[float, float] = {}
+        for x, y in zip(*(np.asarray(of, dtype=float).tolist() for of in line.get_data()), strict=True):
+            if np.isfinite(x):
+                of_line[x] = y
+            elif of_line:
+                found.append(of_line)
+                of_line = {}
+        found += [of_line] if of_line else []
+    return found
+
+
 def points(line: Line2D) -> dict[float, float]:
-    return dict(zip(*(np.asarray(of, dtype=float).tolist() for of in line.get_data()), strict=True))
+    """Of a single curve."""
+    (found,) = parts([line]) or [{}]
+    return found
 
 
 def drawn_as(axes: Axes, look: dict) -> list[Line2D]:
@@ -74,7 +91,7 @@ def test_a_panel_has_its_seeds_and_their_mean_and_the_baseline():
     # the number of the variant in the study is 0; seeds 1 to 5; the last epoch is 2 lower than it would be
     (mean,) = drawn_as(memory, learning.MEAN)
     assert points(mean) == {float(epoch): epoch + 3.0 for epoch in range(1, 10)} | {10.0: 11.0}
-    assert [points(line)[1.0] for line in drawn_as(memory, learning.SEED)] == [2.0, 3.0, 4.0, 5.0, 6.0]
+    assert [curve[1.0] for curve in parts(drawn_as(memory, learning.SEED))] == [2.0, 3.0, 4.0, 5.0, 6.0]
     (baseline,) = drawn_as(memory, learning.BASELINE)
     (own,) = drawn_as(jerex, learning.MEAN)
     assert points(baseline) == points(own) and drawn_as(jerex, learning.BASELINE) == []
@@ -107,9 +124,9 @@ def test_the_selected_epoch_is_marked_and_is_hollow_where_nothing_was_read_yet()
     )
     figure = drawn(late)
     early_reads, late_reads = panels(figure).values()
-    assert [points(mark) for mark in drawn_as(early_reads, learning.SELECTED)] == [{9.0: 10.0}, {9.0: 11.0}]
+    assert parts(drawn_as(early_reads, learning.SELECTED)) == [{9.0: 10.0}, {9.0: 11.0}]
     assert drawn_as(early_reads, learning.NOT_READ) == []
-    assert [points(mark) for mark in drawn_as(late_reads, learning.NOT_READ)] == [{9.0: 11.0}, {9.0: 12.0}]
+    assert parts(drawn_as(late_reads, learning.NOT_READ)) == [{9.0: 11.0}, {9.0: 12.0}]
     named = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "selected epoch" in named and "selected, without reads" in named
     assert "selected, without reads" not in [text.get_text() for text in drawn(COMPARED).legends[0].get_texts()]
@@ -117,7 +134,7 @@ def test_the_selected_epoch_is_marked_and_is_hollow_where_nothing_was_read_yet()
 
 def test_trials_that_have_not_finished_are_dotted_and_in_no_mean():
     cut = panels(drawn(COMPARED))["cut short"]
-    assert [len(points(line)) for line in drawn_as(cut, learning.UNFINISHED)] == [3, 3]
+    assert [len(curve) for curve in parts(drawn_as(cut, learning.UNFINISHED))] == [3, 3]
     (mean,) = drawn_as(cut, learning.MEAN)
     assert points(mean)[1.0] == 1 + 3 + (1 + 5) / 2
     figure = drawn(SAMPLES["none_finished"])
