@@ -414,7 +414,7 @@ def opened(tmp_path_factory):
         code, _, errors = (other := start("ui", "--home", folder / "home", "--port", port)).wait(), *other.communicate()
         assert code == Exit.INVALID and f"port {port} cannot be had" in errors
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=30)
+        output, errors = process.communicate(timeout=180)
         assert (process.returncode, output) == (0, "") and "Traceback" not in errors
         server.refuse_if_taken(port)
     finally:
