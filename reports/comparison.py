@@ -18,6 +18,7 @@ from reports import significance
 from reports.records import StudyResults, TrialResult, Variant, dataset_place
 from reports.settings import METRICS, ByDatasetSettings, ComparisonSettings, Report, SweepSettings, word
 from reports.statistics import best_seed, spread
+from reports.statistics.family import Comparison
 from reports.table import (
     PERCENT_DECIMALS,
     Cell,
@@ -101,6 +102,13 @@ def ordered_variants(results: StudyResults) -> tuple[Variant, ...]:
     if isinstance(report, ComparisonSettings):
         return tuple(sorted(results.variants, key=lambda variant: variant.name != results.baseline))
     return results.variants
+
+
+def ordered_comparisons(results: StudyResults) -> list[tuple[str, str, Comparison]]:
+    """Variant, metric and comparison, in the order of the report."""
+    order = {variant.name: n for n, variant in enumerate(ordered_variants(results))}
+    found = [(variant, metric, one) for (variant, metric), one in results.comparisons.items()]
+    return sorted(found, key=lambda one: order[one[0]])
 
 
 def is_number(value: Any) -> bool:

@@ -7,7 +7,7 @@ import dataclasses
 import pandas as pd
 
 from reports import significance
-from reports.comparison import decimals_of, incomplete, label, metric_title, ordered_variants, origin, side_by_side
+from reports.comparison import decimals_of, incomplete, label, metric_title, ordered_comparisons, origin, side_by_side
 from reports.records import StudyResults
 from reports.statistics.family import Comparison
 from reports.table import Column, Difference, Interval, Plain, Probability, Row, Said, Section, Table
@@ -43,7 +43,7 @@ FRAME = (
 def frame(results: StudyResults) -> pd.DataFrame:
     """A row per comparison, with all that `reports.statistics.family.Comparison` tells."""
     rows = []
-    for variant, metric, one in _ordered(results):
+    for variant, metric, one in ordered_comparisons(results):
         told = {field.name: getattr(one, field.name) for field in dataclasses.fields(one) if field.name not in _APART}
         effects = {} if one.effects is None else dataclasses.asdict(one.effects)
         label = results.variant(variant).label
@@ -61,7 +61,7 @@ _APART = ("seeds", "effects")
 
 def table(results: StudyResults) -> Table | None:
     """`None` where nothing is compared."""
-    compared = _ordered(results)
+    compared = ordered_comparisons(results)
     if not compared:
         return None
     several = len({metric for _, metric, _ in compared}) > 1
@@ -95,7 +95,7 @@ def table(results: StudyResults) -> Table | None:
     sections = [
         (
             title,
-            [row(label, metric, one) for label, of in variants for name, metric, one in compared if name == of.name],
+            [row(called, metric, one) for called, of in variants for name, metric, one in compared if name == of.name],
         )
         for title, variants in side_by_side(results)
     ]
@@ -127,10 +127,3 @@ def table(results: StudyResults) -> Table | None:
         notes=(*significance.notes(results), *incomplete(results)),
         origin=origin(results),
     )
-
-
-def _ordered(results: StudyResults) -> list[tuple[str, str, Comparison]]:
-    """Variant, metric and comparison, in the order of the report."""
-    order = {variant.name: n for n, variant in enumerate(ordered_variants(results))}
-    found = [(variant, metric, one) for (variant, metric), one in results.comparisons.items()]
-    return sorted(found, key=lambda one: order[one[0]])

@@ -20,6 +20,7 @@ from reports.table import (
     marks,
     number,
     probability,
+    signed,
 )
 
 
@@ -65,13 +66,13 @@ def _cell(cell: Cell, decimals: int) -> str:
         case Single(value=float(value)):
             return f"{_bold(number(value, decimals), cell.best)}{mark}"
         case Difference(value=float(value)):
-            return number(value, decimals, sign=True).replace("-", "−") + mark
+            return signed(value, decimals) + mark
         case Quoted(value=float(value)):
             return number(value, decimals)
         case Count(n=n, n_declared=n_declared):
             return f"{n}{mark}" if n_declared else "–"
         case Interval(low=float(low), high=float(high)):
-            return escape(f"[{', '.join(number(end, decimals, sign=True).replace('-', '−') for end in (low, high))}]")
+            return escape(f"[{', '.join(signed(end, decimals) for end in (low, high))}]")
         case Probability(value=float(value)):
             return escape(probability(value))
         case Plain(value=float(value), decimals=own, sign=sign):

@@ -195,6 +195,11 @@ def number(value: float, decimals: int, *, sign: bool = False) -> str:
     return text.lstrip("+-") if float(text) == 0.0 else text
 
 
+def signed(value: float, decimals: int) -> str:
+    """With its sign, a minus as it is set."""
+    return number(value, decimals, sign=True).replace("-", "−")
+
+
 def mark_best(section: Section, columns: tuple[Column, ...]) -> Section:
     """Mark the best of each column, all of those that print the same; nothing where all print the same."""
     marked = []

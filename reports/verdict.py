@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from reports import significance
-from reports.comparison import decimals_of, full_name, is_number, metric_title, ordered_variants
+from reports.comparison import decimals_of, full_name, is_number, metric_title, ordered_comparisons, ordered_variants
 from reports.records import StudyResults
 from reports.settings import ByDatasetSettings, SweepSettings
 from reports.statistics import spread
 from reports.statistics.family import Comparison
-from reports.table import number, probability
+from reports.table import number, probability, signed
 
 
 def sentences(results: StudyResults) -> tuple[str, ...]:
@@ -55,12 +55,7 @@ TOGETHER = 4
 
 
 def _differences(results: StudyResults) -> Iterator[str]:
-    ordered = [
-        (name, metric, one)
-        for variant in ordered_variants(results)
-        for (name, metric), one in results.comparisons.items()
-        if name == variant.name
-    ]
+    ordered = ordered_comparisons(results)
     not_shown = [told for told in ordered if told[2].verdict == "no difference shown"]
     together = not_shown if len(not_shown) >= TOGETHER else []
     for told in ordered:
@@ -95,7 +90,7 @@ def _interval(results: StudyResults, metric: str, one: Comparison) -> str:
 
 
 def _signed(results: StudyResults, metric: str, value: float) -> str:
-    return number(value, decimals_of(results, metric), sign=True).replace("-", "−")
+    return signed(value, decimals_of(results, metric))
 
 
 def _difference(results: StudyResults, variant: str, metric: str, one: Comparison) -> str:

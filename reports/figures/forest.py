@@ -22,7 +22,7 @@ from reports.figures.style import COLUMN, PAGE, STYLE, legend, sheet, wrapped
 from reports.records import StudyResults
 from reports.settings import ByDatasetSettings, SweepSettings
 from reports.statistics.family import Comparison
-from reports.table import number, probability
+from reports.table import probability, signed
 
 SHOWN: dict[str, Any] = {"linestyle": "none", "marker": "s", "markersize": 4.2, "color": "black"}
 NOT_SHOWN: dict[str, Any] = {**SHOWN, "markerfacecolor": "white", "markeredgewidth": 0.9}
@@ -115,18 +115,14 @@ def _beside(comparison: Comparison, decimals: int) -> list[str]:
     """Difference and interval, and p, as numbers; these as in the table."""
     if comparison.difference is None:
         return ["no seed of both"]
-    numbers = _signed(comparison.difference, decimals)
+    numbers = signed(comparison.difference, decimals)
     if comparison.low is not None and comparison.high is not None:
-        numbers += f" [{_signed(comparison.low, decimals)}, {_signed(comparison.high, decimals)}]"
+        numbers += f" [{signed(comparison.low, decimals)}, {signed(comparison.high, decimals)}]"
     if comparison.verdict == "cannot reach alpha":
         return [numbers, f"cannot reach {comparison.alpha:g}"]
     assert comparison.p_adjusted is not None, "without p alpha cannot be reached"
     shown = probability(comparison.p_adjusted)
     return [numbers, f"p < {shown[1:]}" if shown.startswith("<") else f"p = {shown}"]
-
-
-def _signed(value: float, decimals: int) -> str:
-    return number(value, decimals, sign=True).replace("-", "\N{MINUS SIGN}")
 
 
 def _axis(results: StudyResults) -> str:

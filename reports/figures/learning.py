@@ -121,20 +121,13 @@ def _panel(axes: Axes, results: StudyResults, variant: Variant, metric: str) -> 
         axes.plot(*_mean(results, baseline, metric), zorder=3, **BASELINE)
     told = {trial.key: _curve(trial, metric) for trial in _told(results, variant.name, metric)}
     finished = [trial for trial in results.finished(variant.name) if trial.key in told]
-    unfinished = [curve for key, curve in told.items() if key not in {trial.key for trial in finished}]
-    selected = [trial for trial in finished if trial.selected_epoch in told[trial.key]]
-    marks = {
-        did_not_read: [
-            {trial.selected_epoch: told[trial.key][trial.selected_epoch]}
-            for trial in selected
-            if (trial.reading is False) == did_not_read and trial.selected_epoch is not None
-        ]
-        for did_not_read in (False, True)
-    }
-    _together(axes, [told[trial.key] for trial in finished] if len(finished) > 1 else [], zorder=2, **SEED)
-    _together(axes, unfinished, zorder=2, **UNFINISHED)
-    _together(axes, marks[False], zorder=5, **SELECTED)
-    _together(axes, marks[True], zorder=5, **NOT_READ)
+    curves = [told.pop(trial.key) for trial in finished]
+    _together(axes, curves if len(curves) > 1 else [], zorder=2, **SEED)
+    _together(axes, list(told.values()), zorder=2, **UNFINISHED)
+    for did_not_read, look in ((False, SELECTED), (True, NOT_READ)):
+        of_look = [pair for pair in zip(finished, curves, strict=True) if (pair[0].reading is False) == did_not_read]
+        marks = [(trial.selected_epoch, curve) for trial, curve in of_look]
+        _together(axes, [{at: curve[at]} for at, curve in marks if at is not None and at in curve], zorder=5, **look)
     axes.plot(*_mean(results, variant.name, metric), zorder=4, **MEAN)
 
 
