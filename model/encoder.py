@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 
 from model import embedded
-from model.data.subwords import Window, windows
+from model.batch import Windows
+from model.data.subwords import Layout
 from model.settings import BuiltinSettings, EncoderSettings, ExtendedPositionSettings, WindowSettings
 
 
@@ -57,7 +56,6 @@ class Encoder(nn.Module):
         self.transformer = _pretrained(settings, vocabulary) if config is None else _from_config(config)
         layers = _layers(self.transformer)
         self.marks = vocabulary["marks"] if settings.special_tokens else ([], [])
-        self.padding = vocabulary["padding"]
         positions = embedded.usable_positions(self.config.to_dict())
         if positions is None:
             raise ValueError(f"the encoder {settings.name!r} does not say how many positions it has")
@@ -70,6 +68,13 @@ class Encoder(nn.Module):
         if isinstance(settings.positions, ExtendedPositionSettings):
             self.max_positions = max(self.max_positions, settings.positions.rows)
             _extend_positions(self.transformer, settings.positions, self.max_positions)
+        self.layout = Layout(
+            size=self.window,
+            overlap=settings.positions.overlap if isinstance(settings.positions, WindowSettings) else None,
+            before=tuple(self.marks[0]),
+            after=tuple(self.marks[1]),
+            padding=vocabulary["padding"],
+        )
         self._freeze()
 
     @property
@@ -94,40 +99,26 @@ class Encoder(nn.Module):
             for layer in _layers(self.transformer)[: self.settings.frozen_layers]:
                 layer.requires_grad_(False)
 
-    def windows(self, n_subwords: int) -> list[Window]:
-        """The pieces in which a document is encoded. Raises ValueError where the extended table is too short."""
-        match self.settings.positions:
-            case WindowSettings(overlap=overlap):
-                return windows(n_subwords, self.window, overlap)
-            case ExtendedPositionSettings(rows=rows):
-                if n_subwords > self.window:
-                    raise ValueError(
-                        f"a document has {n_subwords} sub-words, but encoder.positions.rows is {rows}; raise it or use "
-                        f"positions of kind windows"
-                    )
-                return [Window(0, n_subwords, 0, n_subwords)]
+    def forward(self, windows: Windows) -> Tensor:
+        """The sub-words of all documents as windows -> their vectors, end to end: x_TD."""
+        x_WLD = self.transformer(input_ids=windows.ids_WL, attention_mask=self._mask(windows)).last_hidden_state
+        return x_WLD.flatten(0, 1).index_select(0, windows.taken_T)
 
-    def forward(self, subwords: Sequence[np.ndarray]) -> Tensor:
-        """Ids of each document's sub-words -> vectors of all documents, end to end: x_TD."""
-        device = next(self.parameters()).device
-        before, after = self.marks
-        pieces = [(ids, window) for ids in subwords for window in self.windows(len(ids))]
-        longest = max(window.end - window.start for _, window in pieces) + len(before) + len(after)
-        ids_WL = np.full((len(pieces), longest), self.padding, dtype=np.int64)
-        length_W = np.zeros(len(pieces), dtype=np.int64)
-        taken = []
-        for w, (ids, window) in enumerate(pieces):
-            marked = [*before, *ids[window.start : window.end], *after]
-            ids_WL[w, : len(marked)] = marked
-            length_W[w] = len(marked)
-            offset = w * longest + len(before) - window.start
-            taken.append(np.arange(window.first + offset, window.last + offset))
-        real_WL = torch.from_numpy(np.arange(longest) < length_W[:, None]).to(device, non_blocking=True)
-        x_WLD = self.transformer(
-            input_ids=torch.from_numpy(ids_WL).to(device, non_blocking=True), attention_mask=real_WL.long()
-        ).last_hidden_state
-        taken_T = torch.from_numpy(np.concatenate(taken)).to(device, non_blocking=True)
-        return x_WLD.flatten(0, 1).index_select(0, taken_T)
+    def _mask(self, windows: Windows) -> Tensor | None:
+        """None where nothing is padded: attention has faster ways without a mask.
+
+        A mask [W, 1, 1, L] is taken as it is. One of [W, L] is looked at by transformers, whether there is a 0 in it,
+        for which a GPU has to be waited for.
+        """
+        if windows.real_WL is None:
+            return None
+        if self.config.model_type in _TAKE_MASKS_AS_THEY_ARE and self.config._attn_implementation == "sdpa":
+            return windows.real_WL[:, None, None, :]
+        return windows.real_WL.long()
+
+
+_TAKE_MASKS_AS_THEY_ARE = ("bert", "electra", "roberta", "xlm-roberta")
+"""Encoders with global attention in every layer, of which transformers passes a mask of four dimensions on."""
 
 
 def vocabulary_of(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:

@@ -71,6 +71,31 @@ class Window:
     last: int
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How an encoder takes documents: windows of at most `size` sub-words between marks, filled up with `padding`."""
+
+    size: int
+    """Sub-words that are encoded at once, marks not counted."""
+    overlap: int | None
+    """Sub-words that neighbouring windows share; None: a document has to fit into one."""
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    padding: int
+
+    def windows(self, n_subwords: int) -> list[Window]:
+        """The pieces in which a document is encoded. Raises ValueError where it has to fit into one and does not."""
+        if self.overlap is not None:
+            return windows(n_subwords, self.size, self.overlap)
+        if n_subwords > self.size:
+            rows = self.size + len(self.before) + len(self.after)
+            raise ValueError(
+                f"a document has {n_subwords} sub-words, but encoder.positions.rows is {rows}; raise it or use "
+                f"positions of kind windows"
+            )
+        return [Window(0, n_subwords, 0, n_subwords)]
+
+
 def windows(n_subwords: int, size: int, overlap: int) -> list[Window]:
     """Windows of at most `size` sub-words that share at least `overlap` with their neighbours and cover a document.
 

@@ -172,7 +172,7 @@ class Jerex(nn.Module):
         memories = _as_mapping(self.memories)
         if not self.reading or self.external_memory is None:
             return memories
-        return {**memories, **self.external_memory(x_TD, [len(ids) for ids in tokens.ids])}
+        return {**memories, **self.external_memory(x_TD, tokens.size_B.tolist())}
 
     def _extend(
         self, site: str, x: Tensor, document: Tensor, n_documents: int, memories: Mapping[str, Tensor]
@@ -264,7 +264,7 @@ class Jerex(nn.Module):
             device,
         )
         # the context between two mentions may be as long as a document
-        longest = max(len(ids) for ids in tokens.ids) if self.needs_mention_pairs else spans.longest
+        longest = int(tokens.size_B.max()) if self.needs_mention_pairs else spans.longest
         maximum = RangeMaximum(trace.tokens.x_ND, longest)
         pooled_SD = maximum(spans.start_S, spans.end_S)
         if self._reads_kept_only:

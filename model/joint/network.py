@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from model import batch as batches
-from model.batch import Batch
+from model.batch import Batch, Tokens
 from model.data.document import Document
 from model.data.labels import Labels
 from model.data.subwords import EncodedDocument
@@ -43,9 +43,14 @@ class Network(nn.Module):
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
+    def encode(self, tokens: Tokens) -> Tensor:
+        """Vectors of the sub-words of all documents: x_TD."""
+        assert tokens.windows is not None
+        return self.encoder(tokens.windows)
+
     def forward(self, batch: Batch) -> Scores:
         """Scores of one training step."""
-        return self.joint(self.encoder(batch.tokens.ids), batch)
+        return self.joint(self.encode(batch.tokens), batch)
 
     @torch.no_grad()
     def extract(
@@ -72,10 +77,11 @@ class Network(nn.Module):
             indices = order[start : start + at_once]
             group = [documents[i] for i in indices]
             candidates = [candidates_of(document, self.settings.mention.max_span_size) for document in group]
-            tokens = batches.to(batches.tokens([document.subwords for document in group]), self.device)
+            tokens = batches.tokens([document.subwords for document in group], self.encoder.layout)
+            tokens = batches.to(tokens, self.device)
             within = Trace()
             extractions = self.joint.extract(
-                self.encoder(tokens.ids), tokens, candidates, _word_distances(group, candidates), within
+                self.encode(tokens), tokens, candidates, _word_distances(group, candidates), within
             )
             if trace is not None:
                 trace(indices[0], within)

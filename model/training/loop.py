@@ -11,24 +11,26 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from model import batch as batches
 from model.data.encoded import EncodedCorpus
 from model.data.subwords import EncodedDocument
 from model.joint.network import Network
-from model.loss import joint_loss
 from model.memory.warmup import first_reading_step
 from model.metrics.evaluation import Evaluation
-from model.sampling.draw import draw, pool
+from model.sampling.draw import pool
 from model.settings import TrainingSettings
 from model.training import checkpoint
 from model.training.checkpoint import Progress
-from model.training.optimiser import build_optimiser, build_schedule, clip_gradients
+from model.training.feed import feed
+from model.training.optimiser import build_optimiser, build_schedule
+from model.training.step import check_norms, training_step
 
 log = logging.getLogger("model")
+
+LOOKED_AT_TOGETHER = 50
+"""Steps after which their gradients are looked at: on a GPU each look waits for all that was begun."""
 
 Report = Callable[[dict], None]
 """Takes {"epoch": int, "metrics": {name: float}} after every epoch."""
@@ -90,35 +92,28 @@ def train(
     for epoch in range(len(history) + 1, settings.epochs + 1):
         started = time.monotonic()
         network.train()
-        order = np.random.default_rng([seed, epoch]).permutation(len(pools))
         total = torch.zeros(len(_LOSSES), device=network.device)
-        for at in range(0, len(order), settings.batch_size):
+        norms: list[torch.Tensor] = []
+        n_batches = 0
+        for batch in feed(
+            pools, settings, seed, epoch,
+            layout=network.encoder.layout, with_mention_pairs=network.joint.needs_mention_pairs, device=network.device,
+        ):  # fmt: skip
             network.joint.reading = step >= reading_from
-            samples = [
-                draw(
-                    pools[i],
-                    settings.sampling,
-                    np.random.default_rng([seed, epoch, i]),
-                    network.joint.needs_mention_pairs,
-                )
-                for i in order[at : at + settings.batch_size].tolist()
-            ]
-            batch = batches.to(batches.collate(samples), network.device)
-            with torch.autocast(network.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-                scores = network(batch)
-            losses = joint_loss(scores, batch.targets, settings.loss_weights)
-            optimiser.zero_grad(set_to_none=True)
-            losses.total.backward()
-            clip_gradients(network, settings.max_gradient_norm)
-            optimiser.step()
+            losses, norm = training_step(network, optimiser, batch, settings)
             schedule.step()
             step += 1
+            n_batches += 1
             total += torch.stack([getattr(losses, name).detach() for name in _LOSSES])
+            norms.append(norm)
+            if len(norms) == LOOKED_AT_TOGETHER:
+                check_norms(norms, step)
+                norms.clear()
+        check_norms(norms, step)
         trained = time.monotonic() - started
 
         # evaluation reads if the last training step did, so never with reads that were not trained
         evaluation = evaluate(network, corpus.dev)
-        n_batches = -(-len(order) // settings.batch_size)
         metrics = {
             **evaluation.scores("dev"),
             **(evaluate(network, corpus.test).scores("test") if settings.select.on == "test" else {}),

@@ -5,7 +5,6 @@ Source: MRE, section 4, "Training": AdamW, learning rate 5e-5, linear warm-up ov
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -90,13 +89,3 @@ def build_schedule(optimiser: torch.optim.Optimizer, n_steps: int, warmup: float
         return max(0.0, (n_steps - at) / max(1, n_steps - n_warmup))
 
     return LambdaLR(optimiser, factor, last_epoch=step - 1)
-
-
-def clip_gradients(network: nn.Module, most: float) -> float:
-    """Scale gradients to a norm of at most `most`; returns the norm before. Raises FloatingPointError if not finite."""
-    norm = float(nn.utils.clip_grad_norm_([p for p in network.parameters() if p.grad is not None], most))
-    if not math.isfinite(norm):
-        raise FloatingPointError(
-            f"the norm of the gradients is {norm}: lower the learning rate, or train in float32 instead of bfloat16"
-        )
-    return norm

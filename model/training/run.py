@@ -78,7 +78,8 @@ def run(
     tokenizer = load_tokenizer(settings.model.encoder)
     network = Network(settings.model, corpus.labels, vocabulary_of(tokenizer)).to(place)
     transfer = None if first_phase is None else take_over(first_phase, settings, network)
-    n_windows = sum(len(network.encoder.windows(d.n_subwords)) > 1 for d in (*corpus.train, *corpus.dev, *corpus.test))
+    layout = network.encoder.layout
+    n_windows = sum(len(layout.windows(d.n_subwords)) > 1 for d in (*corpus.train, *corpus.dev, *corpus.test))
     if n_windows:
         log.info("%d documents are longer than the encoder and are encoded in overlapping windows", n_windows)
     selected_epoch = train(network, tokenizer, corpus, settings.training, seed, folder, report)

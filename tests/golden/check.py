@@ -231,7 +231,7 @@ def batch_of(recorded: dict[str, Tensor]) -> tuple[Batch, Tensor]:
         )
     return (
         Batch(
-            tokens=batches.tokens([np.zeros(n, dtype=np.int32) for n in length]),
+            tokens=batches.tokens([np.zeros(n, dtype=np.int32) for n in length], None),
             spans=Spans(
                 span[:, 0], span[:, 1], x["span.size"].long(), span_document, batches.longest([x["span"].numpy()])
             ),
@@ -332,7 +332,7 @@ def check_inference(path: Path, entry: dict, index: dict) -> Errors:
     ]
     hidden = [document["input.hidden"] for document in documents]
     model = model_of(entry, recorded, hidden[0].shape[-1])
-    tokens = batches.tokens([np.zeros(len(x), dtype=np.int32) for x in hidden])
+    tokens = batches.tokens([np.zeros(len(x), dtype=np.int32) for x in hidden], None)
     candidates = [
         Candidates(
             document["input.span.words"].long().numpy(),

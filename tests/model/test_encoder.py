@@ -16,6 +16,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model import batch as batches
 from model import embedded
 from model.data.document import Document
 from model.data.subwords import encode, windows
@@ -23,6 +24,10 @@ from model.encoder import Encoder, load_tokenizer, vocabulary_of
 from model.settings import EncoderSettings, ExtendedPositionSettings, WindowSettings
 
 RANDOM = EncoderSettings(name="random")
+
+
+def vectors(encoder, *ids):
+    return encoder(batches.windows(ids, encoder.layout))
 
 
 @given(st.integers(1, 3000), st.integers(2, 512), st.data())
@@ -63,12 +68,12 @@ def test_a_long_document_is_encoded_in_windows_and_near_its_middle_as_in_one_pie
     encoder = Encoder(RANDOM, vocabulary_of(tokenizer)).eval()
     ids = np.arange(5, 305) % 200 + 4
     with torch.no_grad():
-        assert encoder([ids[:100]]).shape == (100, encoder.width)
-        both = encoder([ids, ids[:60]])
+        assert vectors(encoder, ids[:100]).shape == (100, encoder.width)
+        both = vectors(encoder, ids, ids[:60])
     assert both.shape == (360, encoder.width)
-    first, *_ = encoder.windows(300)
+    first, *_ = encoder.layout.windows(300)
     with torch.no_grad():
-        alone = encoder([ids[: first.end]])
+        alone = vectors(encoder, ids[: first.end])
     torch.testing.assert_close(both[: first.last], alone[: first.last], rtol=1e-4, atol=1e-5)
 
 
@@ -84,9 +89,9 @@ def test_an_extended_table_keeps_the_trained_rows_and_draws_the_others_like_them
         torch.testing.assert_close(table[:256], short.transformer.embeddings.position_embeddings.weight)
         assert float(table[256:].detach().std()) == pytest.approx(deviation, rel=0.1)
         with torch.no_grad():
-            assert long([np.full(350, 7)]).shape == (350, long.width)
+            assert vectors(long, np.full(350, 7)).shape == (350, long.width)
         with pytest.raises(ValueError, match="positions.rows is 400; raise it"):
-            long([np.full(401, 7)])
+            vectors(long, np.full(401, 7))
 
 
 def test_frozen_and_cut_layers():
@@ -107,7 +112,7 @@ def test_special_tokens_surround_a_document_and_are_not_returned():
     encoder = Encoder(EncoderSettings(name="random", special_tokens=True), vocabulary_of(tokenizer)).eval()
     assert encoder.marks == ([tokenizer.cls_token_id], [tokenizer.sep_token_id])
     with torch.no_grad():
-        assert encoder([np.full(20, 7), np.full(400, 7)]).shape == (420, encoder.width)
+        assert vectors(encoder, np.full(20, 7), np.full(400, 7)).shape == (420, encoder.width)
 
 
 def test_the_embedded_encoder_is_there_and_its_weights_are_checked(monkeypatch):
@@ -135,7 +140,7 @@ def test_window_overlap_is_a_setting():
     vocabulary = vocabulary_of(load_tokenizer(RANDOM))
     shorter = Encoder(EncoderSettings(name="random", positions=WindowSettings(overlap=64)), vocabulary)
     # windows of 256: 640 sub-words are 64 + 3 · 192, and 128 + 4 · 128
-    assert (len(shorter.windows(640)), len(Encoder(RANDOM, vocabulary).windows(640))) == (3, 4)
+    assert (len(shorter.layout.windows(640)), len(Encoder(RANDOM, vocabulary).layout.windows(640))) == (3, 4)
 
 
 # ------------------------------------------------------------------------------------------------- before it is built

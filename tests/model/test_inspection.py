@@ -55,8 +55,9 @@ def network_of(read: dict | None, document: Document, **more) -> Network:
         for parameter in network.joint.parameters():
             parameter.normal_(std=0.3, generator=generator)
         network.joint.mention.output.bias.fill_(-1000.0)
-        tokens, candidates = batches.tokens([one.subwords]), [candidates_of(one, settings.mention.max_span_size)]
-        (found,) = network.joint.extract(network.encoder(tokens.ids), tokens, candidates, lambda b, kept: kept)
+        tokens = batches.tokens([one.subwords], network.encoder.layout)
+        candidates = [candidates_of(one, settings.mention.max_span_size)]
+        (found,) = network.joint.extract(network.encode(tokens), tokens, candidates, lambda b, kept: kept)
         logits = np.sort(found.mention_logit.astype(float))
         between = (logits[-KEPT] + logits[-KEPT - 1]) / 2 + 1000.0
         network.joint.mention.output.bias.fill_(float(np.log(0.85 / 0.15) - between))

@@ -49,7 +49,8 @@ def batch_of(encoded, network: Network, seed: int = 0):
                 network.joint.needs_mention_pairs,
             )
             for i, document in enumerate(encoded)
-        ]
+        ],
+        network.encoder.layout,
     )
 
 
@@ -119,9 +120,9 @@ def spread(network: Network, encoded) -> Network:
         for parameter in network.joint.parameters():
             parameter.normal_(std=0.3, generator=generator)
         network.joint.mention.output.bias.fill_(-1000.0)
-        tokens = batches.tokens([document.subwords for document in encoded])
+        tokens = batches.tokens([document.subwords for document in encoded], network.encoder.layout)
         candidates = [candidates_of(document, 10) for document in encoded]
-        found = network.joint.extract(network.encoder(tokens.ids), tokens, candidates, lambda b, kept: kept)
+        found = network.joint.extract(network.encode(tokens), tokens, candidates, lambda b, kept: kept)
         logits = np.sort(np.concatenate([extraction.mention_logit for extraction in found]).astype(float))
         wanted = len(logits) - 15 * len(encoded)
         # in the widest gap near the wanted number

@@ -115,7 +115,7 @@ def test_gradients_reach_all_that_reads_and_writes(encoded, read):  # noqa: F811
 def test_a_document_scores_alone_as_it_does_in_a_batch_and_depends_on_no_other(encoded, read):  # noqa: F811
     network = spread(reading(read), encoded)
     together = batch_of(encoded, network)
-    x_TD = network.encoder(together.tokens.ids).detach().requires_grad_()
+    x_TD = network.encode(together.tokens).detach().requires_grad_()
     scores = network.joint(x_TD, together)
     alone = network(batch_of(encoded[:1], network))
     n_spans, n_subwords = len(alone.mention_S), encoded[0].n_subwords
@@ -156,7 +156,7 @@ def test_a_memory_that_learns_alone_tells_mentions_from_other_spans(encoded, rea
     learnt = [parameter.requires_grad_() for parameter in of_the_memory(network).values()]
     optimiser = torch.optim.Adam(learnt, lr=2e-2)
     batch = batch_of(encoded[:2], network)
-    x_TD = network.encoder(batch.tokens.ids)
+    x_TD = network.encode(batch.tokens)
     for _ in range(60):
         loss = joint_loss(network.joint(x_TD, batch), batch.targets, LossWeights()).mention
         optimiser.zero_grad()
