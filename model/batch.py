@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from model.data.subwords import Layout
+from model.ragged import Ranges
 from model.sampling.draw import Sample
 from model.sampling.relations import MentionPairs
 
@@ -47,6 +48,10 @@ class Tokens:
         return len(self.size_B)
 
     @property
+    def n_subwords(self) -> int:
+        return int(self.size_B.sum())
+
+    @property
     def offset_B(self) -> np.ndarray:
         """First sub-word of every document."""
         return offsets(self.size_B)
@@ -54,14 +59,11 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Spans:
-    """Sub-word ranges [start, end) of the flat sequence; size in words; the document of each."""
+    """Sub-word ranges of the flat sequence; size in words; the document of each."""
 
-    start_S: Tensor
-    end_S: Tensor
+    ranges: Ranges
     size_S: Tensor
     document_S: Tensor
-    longest: int
-    """Sub-words of the longest one."""
 
 
 @dataclass(frozen=True)
@@ -101,14 +103,12 @@ class PairMentions:
     head_K: Tensor
     tail_K: Tensor
     entity_pair_K: Tensor
+    contexts: Ranges
+    """[C]"""
     context_K: Tensor
     """Index of the context."""
-    context_start_C: Tensor
-    context_end_C: Tensor
     token_distance_K: Tensor
     sentence_distance_K: Tensor
-    longest: int
-    """Sub-words of the longest context."""
 
 
 @dataclass(frozen=True)
@@ -242,27 +242,20 @@ def joined(parts: Sequence[np.ndarray], shift: Sequence[int] | np.ndarray | None
     return torch.from_numpy(np.concatenate([part + by for part, by in zip(parts, shift, strict=True)]).astype(np.int64))
 
 
-def longest(ranges: Sequence[np.ndarray]) -> int:
-    return max((int((r[:, 1] - r[:, 0]).max()) for r in ranges if len(r)), default=1)
+def distinct_ranges(ranges_K2: np.ndarray, n_items: int) -> tuple[Ranges, Tensor]:
+    """The different ranges of a sequence, and the index of each range among them."""
+    start, end = ranges_K2.T
+    distinct, index = np.unique(start * (n_items + 1) + end, return_inverse=True)
+    return Ranges.of(distinct // (n_items + 1), distinct % (n_items + 1), n_items), torch.from_numpy(index)
 
 
-def distinct_ranges(ranges_K2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Starts and ends of the different ranges, and the index of each range among them."""
-    start, end = ranges_K2.numpy().T
-    n = int(end.max(initial=0)) + 1
-    distinct, index = np.unique(start * n + end, return_inverse=True)
-    return torch.from_numpy(distinct // n), torch.from_numpy(distinct % n), torch.from_numpy(index)
-
-
-def spans(words: Sequence[np.ndarray], subwords: Sequence[np.ndarray], token_offset_B: np.ndarray) -> Spans:
+def spans(words: Sequence[np.ndarray], subwords: Sequence[np.ndarray], tokens: Tokens) -> Spans:
     """From the word and sub-word ranges of each document's spans."""
-    ranges = joined(subwords, token_offset_B)
+    start, end = joined(subwords, tokens.offset_B).numpy().T
     return Spans(
-        start_S=ranges[:, 0],
-        end_S=ranges[:, 1],
+        ranges=Ranges.of(start, end, tokens.n_subwords),
         size_S=joined([w[:, 1] - w[:, 0] for w in words]),
         document_S=owner([len(w) for w in words]),
-        longest=longest(subwords),
     )
 
 
@@ -289,20 +282,22 @@ def entity_pairs(pairs: Sequence[np.ndarray], entity_offset_B: np.ndarray) -> En
 
 
 def pair_mentions(
-    parts: Sequence[MentionPairs], mention_offset_B: np.ndarray, pair_offset_B: np.ndarray, token_offset_B: np.ndarray
+    parts: Sequence[MentionPairs],
+    mention_offset_B: np.ndarray,
+    pair_offset_B: np.ndarray,
+    token_offset_B: np.ndarray,
+    n_subwords: int,
 ) -> PairMentions:
     pair = joined([part.pair for part in parts], mention_offset_B)
-    context_start, context_end, context = distinct_ranges(joined([part.context for part in parts], token_offset_B))
+    contexts, context = distinct_ranges(joined([part.context for part in parts], token_offset_B).numpy(), n_subwords)
     return PairMentions(
         head_K=pair[:, 0],
         tail_K=pair[:, 1],
         entity_pair_K=joined([part.entity_pair for part in parts], pair_offset_B),
+        contexts=contexts,
         context_K=context,
-        context_start_C=context_start,
-        context_end_C=context_end,
         token_distance_K=joined([part.token_distance for part in parts]),
         sentence_distance_K=joined([part.sentence_distance for part in parts]),
-        longest=longest([part.context for part in parts]),
     )
 
 
@@ -315,13 +310,14 @@ def collate(samples: Sequence[Sample], layout: Layout | None) -> Batch:
     gold = joined([np.arange(n) for n in n_mentions], offsets(len(sample.span_words_S2) for sample in samples))
     entity_offset = offsets(len(sample.members) for sample in samples)
     pair_offset = offsets(len(sample.entity_pair_Q2) for sample in samples)
-    mentions = [sample.mention_pairs for sample in samples if sample.mention_pairs is not None]
+    found = [sample.mention_pairs for sample in samples if sample.mention_pairs is not None]
+    mentions = pair_mentions(found, mention_offset, pair_offset, token.offset_B, token.n_subwords) if found else None
     return Batch(
         tokens=token,
         spans=spans(
             [sample.span_words_S2 for sample in samples],
             [sample.span_subwords_S2 for sample in samples],
-            token.offset_B,
+            token,
         ),
         gold_M=gold,
         coreference=coreference_pairs(
@@ -331,7 +327,7 @@ def collate(samples: Sequence[Sample], layout: Layout | None) -> Batch:
         ),
         entities=entities([sample.members for sample in samples], mention_offset),
         entity_pairs=entity_pairs([sample.entity_pair_Q2 for sample in samples], entity_offset),
-        pair_mentions=pair_mentions(mentions, mention_offset, pair_offset, token.offset_B) if mentions else None,
+        pair_mentions=mentions,
         targets=Targets(
             mention_S=torch.from_numpy(np.concatenate([s.mention_target_S for s in samples])).float(),
             coreference_P=torch.from_numpy(np.concatenate([s.coreference_target_P for s in samples])).float(),

@@ -9,10 +9,16 @@ Shape letters: N items, G segments, D width, K categories, R ranges.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+# ------------------------------------------------------------------------------------------------------------ segments
 
 
 def segment_softmax(score_NK: Tensor, segment_N: Tensor, n_segments: int) -> Tensor:
@@ -20,13 +26,28 @@ def segment_softmax(score_NK: Tensor, segment_N: Tensor, n_segments: int) -> Ten
 
     Within a segment each column sums to 1. A segment without items has no weights.
     """
-    score_NK = score_NK.float()
-    index_NK = segment_N[:, None].expand_as(score_NK)
-    lowest_GK = score_NK.new_full((n_segments, score_NK.shape[1]), -torch.inf)
-    highest_GK = lowest_GK.scatter_reduce(0, index_NK, score_NK.detach(), "amax")
-    power_NK = (score_NK - highest_GK[segment_N]).exp()
-    total_GK = torch.zeros_like(highest_GK).index_add(0, segment_N, power_NK)
-    return power_NK / total_GK[segment_N]
+    return _SegmentSoftmax.apply(score_NK.float(), segment_N, n_segments)
+
+
+class _SegmentSoftmax(Function):
+    @staticmethod
+    def forward(ctx: Any, score_NK: Tensor, segment_N: Tensor, n_segments: int) -> Tensor:
+        highest_GK = score_NK.new_full((n_segments, score_NK.shape[1]), -torch.inf)
+        highest_GK.scatter_reduce_(0, segment_N[:, None].expand_as(score_NK), score_NK, "amax")
+        power_NK = (score_NK - highest_GK.index_select(0, segment_N)).exp_()
+        total_GK = torch.zeros_like(highest_GK).index_add_(0, segment_N, power_NK)
+        weight_NK = power_NK.div_(total_GK.index_select(0, segment_N))
+        ctx.save_for_backward(weight_NK, segment_N)
+        ctx.n_segments = n_segments
+        return weight_NK
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        weight_NK, segment_N = ctx.saved_tensors
+        weighted_NK = grads[0] * weight_NK
+        total_GK = weighted_NK.new_zeros(ctx.n_segments, weighted_NK.shape[1]).index_add_(0, segment_N, weighted_NK)
+        return weighted_NK.addcmul_(weight_NK, total_GK.index_select(0, segment_N), value=-1), None, None
 
 
 def segment_size(segment_N: Tensor, n_segments: int) -> Tensor:
@@ -36,45 +57,132 @@ def segment_size(segment_N: Tensor, n_segments: int) -> Tensor:
 
 
 def segment_max(x_ND: Tensor, segment_N: Tensor, n_segments: int) -> Tensor:
-    """Element-wise maximum over the items of each segment: y_GD. Each segment has at least one item."""
+    """Element-wise maximum over the items of each segment: y_GD. Each segment has at least one item.
+
+    Not by `torch.segment_reduce`, which gives equal items too much of a negative gradient (torch 2.13).
+    """
     index_ND = segment_N[:, None].expand_as(x_ND)
     lowest_GD = x_ND.new_full((n_segments, x_ND.shape[1]), -torch.inf)
     return lowest_GD.scatter_reduce(0, index_ND, x_ND, "amax")
 
 
+# -------------------------------------------------------------------------------------------------------------- ranges
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Ranges of a sequence, by the two runs of 2^k items that cover each: their rows in the table of `RangeMaximum`.
+
+    The runs may overlap. Row 0 is that of the empty range.
+    """
+
+    first_R: Tensor
+    second_R: Tensor
+    n_levels: int
+    """Of the table, for the longest range."""
+
+    @classmethod
+    def of(cls, start_R: np.ndarray, end_R: np.ndarray, n_items: int) -> Ranges:
+        """Ranges [start, end) of a sequence of `n_items`."""
+        length_R = np.maximum(end_R - start_R, 0)
+        level_R = np.frexp(np.maximum(length_R, 1))[1].astype(np.int64) - 1
+        row_R = level_row(level_R, n_items)
+        first_R = np.where(length_R > 0, row_R + start_R, 0)
+        second_R = np.where(length_R > 0, row_R + end_R - (1 << level_R), 0)
+        return cls(torch.from_numpy(first_R), torch.from_numpy(second_R), n_levels(int(length_R.max(initial=1))))
+
+    def __len__(self) -> int:
+        return len(self.first_R)
+
+
+def n_levels(longest: int) -> int:
+    """Levels of a table for ranges of up to so many items."""
+    return max(longest, 1).bit_length()
+
+
+def level_row(level: Any, n_items: int) -> Any:
+    """Where a level begins: behind the row of the empty range, and n - 2^j + 1 runs of each level j below."""
+    return 2 + level * (n_items + 1) - (1 << level)
+
+
 class RangeMaximum:
     """Element-wise maxima of a sequence over many ranges, each by two look-ups.
 
-    Level k of the table holds the maxima of all runs of 2^k items, so a range is covered by two runs of one level that
-    may overlap. The result is that of a maximum over the range, to the last bit; where the runs overlap, each passes on
-    half of the gradient to the same item.
+    Level k of the table holds the maxima of all runs of 2^k items. The result is that of a maximum over the range, to
+    the last bit. Its gradient goes to the greatest item; of equal ones, as by `torch.max`, to the first.
     """
 
-    def __init__(self, x_ND: Tensor, longest: int) -> None:
-        """`longest`: the greatest range that will be asked for, in items; it decides how many levels are made."""
-        levels = [x_ND]
-        run = 1
-        while 2 * run <= min(longest, len(x_ND)):
-            below = levels[-1]
-            levels.append(torch.maximum(below[: len(below) - run], below[run:]))
-            run *= 2
-        self._table_LD = torch.cat(levels) if len(levels) > 1 else x_ND
-        offset = [0]
-        for level in levels[:-1]:
-            offset.append(offset[-1] + len(level))
-        self._offset = torch.tensor(offset, device=x_ND.device)
+    def __init__(self, x_ND: Tensor, n_levels: int) -> None:
+        """`n_levels`: at least that of all ranges that will be asked for, and no run longer than the sequence."""
+        self._x_ND = x_ND
+        self._has_gradient = torch.is_grad_enabled() and x_ND.requires_grad
+        with torch.no_grad():
+            self._table_LD = _table(_keys(x_ND) if self._has_gradient else x_ND, min(n_levels, len(x_ND).bit_length()))
 
-    def __call__(self, start_R: Tensor, end_R: Tensor) -> Tensor:
-        """Maxima over [start, end): y_RD. An empty range gives zeros."""
-        length_R = end_R - start_R
-        # exact for all lengths below 2^24, far above any document
-        level_R = length_R.clamp(min=1).float().log2().floor().long()
-        run_R = torch.ones_like(level_R) << level_R
-        empty_R = length_R <= 0
-        first_R = (self._offset[level_R] + start_R).masked_fill(empty_R, 0)
-        second_R = (self._offset[level_R] + end_R - run_R).masked_fill(empty_R, 0)
-        y_RD = torch.maximum(self._table_LD.index_select(0, first_R), self._table_LD.index_select(0, second_R))
-        return y_RD.masked_fill(empty_R[:, None], 0.0)
+    def __call__(self, ranges: Ranges) -> Tensor:
+        """Maxima: y_RD. An empty range gives zeros."""
+        if self._has_gradient:
+            return _RangeMaximum.apply(self._x_ND, self._table_LD, ranges.first_R, ranges.second_R)
+        return _covered(self._table_LD, ranges.first_R, ranges.second_R)
+
+
+def _table(x_ND: Tensor, n_levels: int) -> Tensor:
+    n = len(x_ND)
+    table_LD = x_ND.new_empty(level_row(n_levels, n), x_ND.shape[1])
+    table_LD[0] = 0
+    table_LD[1 : 1 + n] = x_ND
+    for level in range(1, n_levels):
+        below, half = table_LD[level_row(level - 1, n) : level_row(level, n)], 1 << (level - 1)
+        torch.maximum(below[:-half], below[half:], out=table_LD[level_row(level, n) : level_row(level + 1, n)])
+    return table_LD
+
+
+def _covered(table_LD: Tensor, first_R: Tensor, second_R: Tensor) -> Tensor:
+    return torch.maximum(table_LD.index_select(0, first_R), table_LD.index_select(0, second_R))
+
+
+class _RangeMaximum(Function):
+    """The table holds numbers that are ordered as the values are, and tell the item that each comes from."""
+
+    @staticmethod
+    def forward(ctx: Any, x_ND: Tensor, table_LD: Tensor, first_R: Tensor, second_R: Tensor) -> Tensor:
+        y_RD, item_RD = _values_and_items(_covered(table_LD, first_R, second_R), len(x_ND))
+        ctx.save_for_backward(item_RD)
+        ctx.n_items = len(x_ND)
+        return y_RD.to(x_ND.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (item_RD,) = ctx.saved_tensors
+        # empty ranges give theirs to an item behind the last
+        grad_ND = grads[0].new_zeros(ctx.n_items + 1, item_RD.shape[1], dtype=torch.float32)
+        grad_ND.scatter_add_(0, item_RD, grads[0].float())
+        return grad_ND[:-1].to(grads[0].dtype), None, None, None
+
+
+_LOW = 2**32 - 1
+
+
+def _keys(x_ND: Tensor) -> Tensor:
+    """64 bits for each value: above its own, in an order of integers, below how far it is from the end."""
+    if x_ND.element_size() > 4:
+        raise TypeError(f"got values of {x_ND.dtype}, wanted at most 32 bits: the other half of a key tells the item")
+    bits_ND = x_ND.detach().float().contiguous().view(torch.int32)
+    from_end_N = torch.arange(len(x_ND), 0, -1, device=x_ND.device)
+    return (_ordered(bits_ND).long() << 32).bitwise_or_(from_end_N[:, None])
+
+
+def _values_and_items(key_RD: Tensor, n_items: int) -> tuple[Tensor, Tensor]:
+    return _ordered((key_RD >> 32).int()).view(torch.float32), n_items - (key_RD & _LOW)
+
+
+def _ordered(bits: Tensor) -> Tensor:
+    """Bits of a float32 as an integer that is ordered like it; and back."""
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
+
+
+# -------------------------------------------------------------------------------------------------------- linear layers
 
 
 class BlockLinear(nn.Module):
@@ -88,19 +196,50 @@ class BlockLinear(nn.Module):
 
     def __init__(self, widths: Sequence[int], out_features: int) -> None:
         super().__init__()
-        self.widths = list(widths)
+        self.widths = tuple(widths)
         self.weight = nn.Parameter(torch.empty(out_features, sum(widths)))
         self.bias = nn.Parameter(torch.empty(out_features))
 
     def forward(self, *parts: tuple[Tensor, Tensor | None]) -> Tensor:
         """`parts`: (x, index) in the order of `widths`; y row i takes x[index[i]], or x[i] where the index is None."""
-        if [x.shape[-1] for x, _ in parts] != self.widths:
-            raise ValueError(f"expected parts of widths {self.widths}, got {[x.shape[-1] for x, _ in parts]}")
+        if (found := tuple(x.shape[-1] for x, _ in parts)) != self.widths:
+            raise ValueError(f"expected parts of widths {self.widths}, got {found}")
+        return _BlockLinear.apply(self.weight, self.bias, tuple(i for _, i in parts), *(x for x, _ in parts))
+
+
+class _BlockLinear(Function):
+    """Written out, as autograd would make a gradient of the whole weight for every block, and add them up."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, bias: Tensor, indices: tuple[Tensor | None, ...], *xs: Tensor) -> Tensor:
+        device = weight.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
         y: Tensor | None = None
-        for (x, index), weight in zip(parts, self.weight.split(self.widths, dim=1), strict=True):
-            projected = functional.linear(x, weight)
+        for x, index, block in zip(xs, indices, weight.to(dtype).split([x.shape[1] for x in xs], dim=1), strict=True):
+            projected = x.to(dtype) @ block.T
             if index is not None:
                 projected = projected.index_select(0, index)
-            y = projected if y is None else y + projected
+            y = projected if y is None else y.add_(projected)
         assert y is not None
-        return y + self.bias
+        ctx.save_for_backward(weight, *xs)
+        ctx.indices = indices
+        return y.add_(bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        weight, *xs = ctx.saved_tensors
+        (grad,) = grads
+        of_weight = torch.empty_like(weight) if ctx.needs_input_grad[0] else None
+        of_xs: list[Tensor | None] = []
+        start = 0
+        for x, index, needed in zip(xs, ctx.indices, ctx.needs_input_grad[3:], strict=True):
+            block = slice(start, start + x.shape[1])
+            start = block.stop
+            projected = grad
+            if index is not None:
+                projected = grad.new_zeros(len(x), grad.shape[1]).index_add_(0, index, grad)
+            of_xs.append((projected @ weight[:, block].to(grad.dtype)).to(x.dtype) if needed else None)
+            if of_weight is not None:
+                of_weight[:, block] = projected.T @ x.to(grad.dtype)
+        return of_weight, grad.sum(dim=0).to(weight.dtype), None, *of_xs

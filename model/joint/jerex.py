@@ -24,7 +24,7 @@ from scipy.special import expit
 from torch import Tensor, nn
 
 from model import batch as batches
-from model.batch import Batch, EntityPairs, PairMentions, Tokens
+from model.batch import Batch, CoreferencePairs, EntityPairs, PairMentions, Tokens
 from model.classifiers import build_classifier
 from model.coreference import CoreferenceClassifier
 from model.decoding.clustering import clusters
@@ -36,7 +36,7 @@ from model.memory.recurrent import RecurrentMemory
 from model.memory.similarity import Bilinear
 from model.memory.slots import build_external_memory, build_memories
 from model.mentions import MentionClassifier
-from model.ragged import BlockLinear, RangeMaximum
+from model.ragged import BlockLinear, RangeMaximum, n_levels
 from model.relations.global_pairs import GlobalPairs
 from model.relations.multi_instance import MultiInstancePairs
 from model.relations.type_vectors import TypeVectors
@@ -210,9 +210,9 @@ class Jerex(nn.Module):
         memories = self._memories(x_TD, batch.tokens)
         n = batch.tokens.n_documents
         tokens = self._extend("tokens", x_TD, batch.tokens.document_T, n, memories)
-        contexts = batch.pair_mentions.longest if batch.pair_mentions is not None else 1
-        maximum = RangeMaximum(tokens.x_ND, max(batch.spans.longest, contexts))
-        pooled_SD = maximum(batch.spans.start_S, batch.spans.end_S)
+        contexts = batch.pair_mentions.contexts.n_levels if batch.pair_mentions is not None else 1
+        maximum = RangeMaximum(tokens.x_ND, max(batch.spans.ranges.n_levels, contexts))
+        pooled_SD = maximum(batch.spans.ranges)
         # from here on gold mentions stand for those that are kept at inference
         if self._reads_kept_only:
             mention_S = self.mention(pooled_SD, batch.spans.size_S)
@@ -258,15 +258,13 @@ class Jerex(nn.Module):
         n_candidates = [len(c.words_C2) for c in candidates]
 
         memories = self._memories(x_TD, tokens)
-        trace.tokens = self._extend("tokens", x_TD, tokens.document_T.to(device), n, memories)
-        spans = batches.to(
-            batches.spans([c.words_C2 for c in candidates], [c.subwords_C2 for c in candidates], tokens.offset_B),
-            device,
-        )
+        trace.tokens = self._extend("tokens", x_TD, tokens.document_T, n, memories)
+        spans = batches.spans([c.words_C2 for c in candidates], [c.subwords_C2 for c in candidates], tokens)
+        spans = batches.to(spans, device)
         # the context between two mentions may be as long as a document
-        longest = int(tokens.size_B.max()) if self.needs_mention_pairs else spans.longest
-        maximum = RangeMaximum(trace.tokens.x_ND, longest)
-        pooled_SD = maximum(spans.start_S, spans.end_S)
+        levels = n_levels(int(tokens.size_B.max())) if self.needs_mention_pairs else spans.ranges.n_levels
+        maximum = RangeMaximum(trace.tokens.x_ND, levels)
+        pooled_SD = maximum(spans.ranges)
         if self._reads_kept_only:
             span_SD = pooled_SD
         else:
@@ -283,62 +281,60 @@ class Jerex(nn.Module):
             mention_MD = trace.spans.x_ND
         trace.kept_extended = mention_MD
 
-        mention_offset = batches.offsets(len(k) for k in kept)
-        coreference_logit = self._score_coreference(mention_MD, kept, mention_offset, edit_distances)
+        coreference_logit = self._score_coreference(mention_MD, kept, edit_distances)
         members = [
             clusters(expit(logit), len(k), self.settings.coreference.threshold)
             for logit, k in zip(coreference_logit, kept, strict=True)
         ]
-        n_entities = [len(m) for m in members]
+        mention_offset = batches.offsets(len(k) for k in kept)
         entities = batches.to(batches.entities(members, mention_offset), device)
         trace.entities = entity_ND = self.entity_representation(mention_MD, entities)
-        entity = _split(self.entity_classifier(entity_ND, _as_mapping(self.memories)), n_entities)
-        entity_type = [logit.argmax(axis=1) for logit in entity]
+        entity_NE = self.entity_classifier(entity_ND, _as_mapping(self.memories))
+        type_N = entity_NE.argmax(dim=1)
 
-        extractions = []
-        entity_offset = batches.offsets(n_entities)
-        type_N = batches.joined(entity_type).to(device)
-        for b in range(n):
-            place = _Place(
-                pairs=relations.all_pairs(n_entities[b]),
-                members=members[b],
-                candidates=Candidates(*(part[kept[b]] for part in candidates[b])),
-                mention_offset=mention_offset[b : b + 1],
-                entity_offset=entity_offset[b : b + 1],
-                token_offset=tokens.offset_B[b : b + 1],
-            )
-            relation_logit = self._score_relations(maximum, mention_MD, entity_ND, type_N, place, trace.pairs)
-            pair, relation = np.nonzero(expit(relation_logit) >= self.settings.relation.threshold)
-            extractions.append(
-                Extraction(
-                    mention_logit=mention[b],
-                    kept=kept[b],
-                    coreference_logit=coreference_logit[b],
-                    members=members[b],
-                    entity_logit=entity[b],
-                    entity_type=entity_type[b],
-                    entity_pair=place.pairs,
-                    relation_logit=relation_logit,
-                    triples=np.column_stack([place.pairs[pair], relation]),
-                )
-            )
-        return extractions
+        pairs = [relations.all_pairs(len(m)) for m in members]
+        laid_out = _LaidOut.of(pairs, members, kept, candidates, tokens)
+        relation_logit = self._score_relations(maximum, mention_MD, entity_ND, type_N, laid_out, trace.pairs)
+        entity = _split(entity_NE, [len(m) for m in members])
+        found = zip(mention, kept, coreference_logit, members, entity, pairs, relation_logit, strict=True)
+        return [self._extraction(*of_document) for of_document in found]
+
+    def _extraction(
+        self,
+        mention_logit: np.ndarray,
+        kept: np.ndarray,
+        coreference_logit: np.ndarray,
+        members: list[np.ndarray],
+        entity_logit: np.ndarray,
+        pairs: np.ndarray,
+        relation_logit: np.ndarray,
+    ) -> Extraction:
+        pair, relation = np.nonzero(expit(relation_logit) >= self.settings.relation.threshold)
+        return Extraction(
+            mention_logit=mention_logit,
+            kept=kept,
+            coreference_logit=coreference_logit,
+            members=members,
+            entity_logit=entity_logit,
+            entity_type=entity_logit.argmax(axis=1),
+            entity_pair=pairs,
+            relation_logit=relation_logit,
+            triples=np.column_stack([pairs[pair], relation]),
+        )
 
     def _score_coreference(
-        self, mention_MD: Tensor, kept: Sequence[np.ndarray], mention_offset: np.ndarray, edit_distances: EditDistances
+        self, mention_MD: Tensor, kept: Sequence[np.ndarray], edit_distances: EditDistances
     ) -> list[np.ndarray]:
         """Logits of the pairs (earlier, later) of kept mentions, by document."""
-        scores = []
-        for b, indices in enumerate(kept):
-            pairs = coreference.forward_pairs(len(indices))
-            distance_P = edit_distances(b, indices)[pairs[:, 0], pairs[:, 1]] if len(pairs) else pairs[:, 0]
-            logits = [np.zeros(0, dtype=np.float32)]
-            for at_once in range(0, len(pairs), PAIRS_AT_ONCE):
-                part = slice(at_once, at_once + PAIRS_AT_ONCE)
-                group = batches.coreference_pairs([pairs[part]], [distance_P[part]], mention_offset[b : b + 1])
-                logits.append(self.coreference(mention_MD, batches.to(group, mention_MD.device)).float().cpu().numpy())
-            scores.append(np.concatenate(logits))
-        return scores
+        pairs = [coreference.forward_pairs(len(indices)) for indices in kept]
+        distances = [edit_distances(b, kept[b])[tuple(of.T)] if len(of) else of[:, 0] for b, of in enumerate(pairs)]
+        flat = batches.coreference_pairs(pairs, distances, batches.offsets(len(k) for k in kept))
+        logits = [mention_MD.new_zeros(0)]
+        for at in range(0, len(flat.first_P), PAIRS_AT_ONCE):
+            part = slice(at, at + PAIRS_AT_ONCE)
+            group = CoreferencePairs(flat.first_P[part], flat.second_P[part], flat.edit_distance_P[part])
+            logits.append(self.coreference(mention_MD, batches.to(group, mention_MD.device)))
+        return _split(torch.cat(logits), [len(of) for of in pairs])
 
     def _score_relations(
         self,
@@ -346,38 +342,66 @@ class Jerex(nn.Module):
         mention_MD: Tensor,
         entity_ND: Tensor,
         type_N: Tensor,
-        place: _Place,
+        laid_out: _LaidOut,
         representations: list[Tensor],
-    ) -> np.ndarray:
-        """Logits of all relation types for the entity pairs of one document; adds the pairs' representations."""
+    ) -> list[np.ndarray]:
+        """Logits of all relation types for the entity pairs of each document; adds the pairs' representations."""
         device = mention_MD.device
-        logits = [np.zeros((0, self.n_relation_types), dtype=np.float32)]
-        sizes = np.array([len(member) for member in place.members], dtype=np.int64)
-        for part in _parts(sizes[place.pairs].prod(axis=1)):
-            pairs = place.pairs[part]
-            group = batches.to(batches.entity_pairs([pairs], place.entity_offset), device)
+        logits = [entity_ND.new_zeros(0, self.n_relation_types)]
+        sizes = np.array([len(member) for member in laid_out.members], dtype=np.int64)
+        for part in _parts(sizes[laid_out.pairs].prod(axis=1)):
+            pairs = laid_out.pairs[part]
+            group = batches.to(batches.entity_pairs([pairs], _NO_OFFSET), device)
             mentions = None
             if self.needs_mention_pairs:
-                found = relations.mention_pairs(pairs, place.members, *place.candidates)
-                first_pair = np.zeros(1, dtype=np.int64)
-                mentions = batches.pair_mentions([found], place.mention_offset, first_pair, place.token_offset)
+                found = relations.mention_pairs(pairs, laid_out.members, *laid_out.kept)
+                mentions = batches.pair_mentions([found], _NO_OFFSET, _NO_OFFSET, _NO_OFFSET, laid_out.n_subwords)
                 mentions = batches.to(mentions, device)
             pair_QD = self._pair_representation(maximum, mention_MD, entity_ND, type_N, group, mentions)
             representations.append(pair_QD)
-            logits.append(self.relation_classifier(pair_QD, _as_mapping(self.memories)).float().cpu().numpy())
-        return np.concatenate(logits)
+            logits.append(self.relation_classifier(pair_QD, _as_mapping(self.memories)))
+        return _split(torch.cat(logits), laid_out.n_pairs_B)
+
+
+_NO_OFFSET = np.zeros(1, dtype=np.int64)
 
 
 @dataclass(frozen=True)
-class _Place:
-    """One document's entity pairs, the spans behind them, and where its items lie in those of the batch."""
+class _LaidOut:
+    """Entity pairs of all documents and the spans behind them, as if of one."""
 
     pairs: np.ndarray
+    """[Q, 2]"""
+    n_pairs_B: list[int]
     members: list[np.ndarray]
-    candidates: Candidates
-    mention_offset: np.ndarray
-    entity_offset: np.ndarray
-    token_offset: np.ndarray
+    """Of each entity, indices into `kept`."""
+    kept: Candidates
+    n_subwords: int
+
+    @classmethod
+    def of(
+        cls,
+        pairs: Sequence[np.ndarray],
+        members: Sequence[Sequence[np.ndarray]],
+        kept: Sequence[np.ndarray],
+        candidates: Sequence[Candidates],
+        tokens: Tokens,
+    ) -> _LaidOut:
+        """From those of each document."""
+        entity_offset = batches.offsets(len(m) for m in members)
+        mention_offset = batches.offsets(len(k) for k in kept)
+        chosen = [Candidates(*(part[k] for part in c)) for c, k in zip(candidates, kept, strict=True)]
+        return cls(
+            pairs=np.concatenate([of + by for of, by in zip(pairs, entity_offset, strict=True)]),
+            n_pairs_B=[len(of) for of in pairs],
+            members=[entity + by for of, by in zip(members, mention_offset, strict=True) for entity in of],
+            kept=Candidates(
+                np.concatenate([c.words_C2 for c in chosen]),
+                np.concatenate([c.subwords_C2 + by for c, by in zip(chosen, tokens.offset_B, strict=True)]),
+                np.concatenate([c.sentence_C for c in chosen]),
+            ),
+            n_subwords=tokens.n_subwords,
+        )
 
 
 def _split(logits: Tensor, sizes: Sequence[int]) -> list[np.ndarray]:

@@ -62,17 +62,19 @@ class InverseRead(nn.Module):
 
     def forward(self, x_ND: Tensor, document_N: Tensor, n_documents: int, memories: Mapping[str, Tensor]) -> Extended:
         """`document_N`: the document of each input. Documents without inputs are allowed."""
-        attention_NK = {}
-        factor_N = torch.ones(len(x_ND), device=x_ND.device)
-        for memory, similarity in self.similarity.items():
-            memory_KM = memories[memory] if self.settings.gradient else memories[memory].detach()
-            weight_NK = segment_softmax(similarity(x_ND, memory_KM), document_N, n_documents)
+        slots = {
+            name: memories[name] if self.settings.gradient else memories[name].detach() for name in self.similarity
+        }
+        score = [similarity(x_ND, slots[memory]) for memory, similarity in self.similarity.items()]
+        # of all memories at once, as each category is by itself
+        weight_NK = segment_softmax(torch.cat(score, dim=1), document_N, n_documents)
+        attention_NK = dict(zip(slots, weight_NK.split([len(memory) for memory in slots.values()], dim=1), strict=True))
+        if self.settings.normalisation == "rescaled":
+            gate_N = torch.stack([weight.mean(dim=1) for weight in attention_NK.values()]).sum(dim=0)
+            gate_N = gate_N * segment_size(document_N, n_documents).index_select(0, document_N)
+        else:
             gate_N = weight_NK.sum(dim=1)
-            if self.settings.normalisation == "rescaled":
-                gate_N = gate_N * segment_size(document_N, n_documents)[document_N] / len(memory_KM)
-            factor_N = factor_N + gate_N
-            attention_NK[memory] = weight_NK
-        factor_N = factor_N / (1 + len(attention_NK))
+        factor_N = (1 + gate_N) / (1 + len(slots))
         return Extended(x_ND * factor_N[:, None].to(x_ND.dtype), attention_NK)
 
 

@@ -40,7 +40,7 @@ class MultiInstancePairs(nn.Module):
         self, maximum: RangeMaximum, mention_MD: Tensor, entity_ND: Tensor, pairs: EntityPairs, mentions: PairMentions
     ) -> Tensor:
         """l of every mention pair: [K, D]."""
-        context_CD = maximum(mentions.context_start_C, mentions.context_end_C)
+        context_CD = maximum(mentions.contexts)
         token_rows = self.token_distance_embedding.num_embeddings
         sentence_rows = self.sentence_distance_embedding.num_embeddings
         return self.local(

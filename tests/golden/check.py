@@ -28,7 +28,7 @@ from model.loss import joint_loss
 from model.memory.read import InverseRead
 from model.memory.similarity import Bilinear
 from model.metrics import matching
-from model.ragged import RangeMaximum
+from model.ragged import RangeMaximum, Ranges
 from model.relations.multi_instance import MultiInstancePairs
 from model.sampling import coreference, relations, spans
 from model.sampling.draw import pool
@@ -217,24 +217,20 @@ def batch_of(recorded: dict[str, Tensor]) -> tuple[Batch, Tensor]:
         document = pair_document[pair_of_mention]
         pair = x["mention_pair.pair"].long() + mention_offset[document][:, None]
         context = x["mention_pair.context"].long()
-        start, end, index = batches.distinct_ranges(context + token_offset[document][:, None])
+        contexts, index = batches.distinct_ranges((context + token_offset[document][:, None]).numpy(), sum(length))
         mentions = PairMentions(
             head_K=pair[:, 0],
             tail_K=pair[:, 1],
             entity_pair_K=pair_of_mention,
+            contexts=contexts,
             context_K=index,
-            context_start_C=start,
-            context_end_C=end,
             token_distance_K=x["mention_pair.token_distance"].long(),
             sentence_distance_K=x["mention_pair.sentence_distance"].long(),
-            longest=batches.longest([context.numpy()]),
         )
     return (
         Batch(
             tokens=batches.tokens([np.zeros(n, dtype=np.int32) for n in length], None),
-            spans=Spans(
-                span[:, 0], span[:, 1], x["span.size"].long(), span_document, batches.longest([x["span"].numpy()])
-            ),
+            spans=Spans(Ranges.of(*span.numpy().T, sum(length)), x["span.size"].long(), span_document),
             gold_M=batches.joined([np.arange(n) for n in n_gold], x["span.offsets"][:-1].long().numpy()),
             coreference=CoreferencePairs(
                 coreference_pair[:, 0], coreference_pair[:, 1], x["coreference.edit_distance"].long()
@@ -289,9 +285,9 @@ def check_training(path: Path, entry: dict, index: dict) -> Errors:
         for memory, attention in scores.spans.attention_NK.items():
             mine[f"output.span.gate.{memory}"] = attention.sum(dim=1)
         if isinstance(model.pairs, MultiInstancePairs) and batch.pair_mentions is not None:
-            longest = max(batch.spans.longest, batch.pair_mentions.longest)
+            levels = max(batch.spans.ranges.n_levels, batch.pair_mentions.contexts.n_levels)
             mine["output.mention_pair.representation"] = model.pairs.local_representations(
-                RangeMaximum(scores.tokens.x_ND, longest),
+                RangeMaximum(scores.tokens.x_ND, levels),
                 scores.mention_MD,
                 scores.entity_ND,
                 batch.entity_pairs,

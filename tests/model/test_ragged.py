@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from model.ragged import BlockLinear, RangeMaximum, segment_max, segment_softmax
+from model.ragged import BlockLinear, RangeMaximum, Ranges, segment_max, segment_softmax
 
 
 @given(st.integers(1, 40), st.data())
@@ -15,22 +16,22 @@ def test_a_range_maximum_is_the_maximum_of_the_range_to_the_last_bit(n, data):
     x = torch.randn(n, 3, generator=torch.Generator().manual_seed(n))
     start = data.draw(st.lists(st.integers(0, n - 1), min_size=1, max_size=10))
     end = [data.draw(st.integers(s + 1, n)) for s in start]
-    longest = max(e - s for s, e in zip(start, end, strict=True))
-    found = RangeMaximum(x, longest)(torch.tensor(start), torch.tensor(end))
+    ranges = Ranges.of(np.array(start), np.array(end), n)
     wanted = torch.stack([x[s:e].amax(dim=0) for s, e in zip(start, end, strict=True)])
-    assert torch.equal(found, wanted)
+    assert torch.equal(RangeMaximum(x, ranges.n_levels)(ranges), wanted)
+    assert torch.equal(RangeMaximum(x.requires_grad_(), ranges.n_levels)(ranges), wanted)
 
 
 def test_the_gradient_of_a_range_maximum_goes_to_the_greatest_item():
     x = torch.tensor([[1.0], [5.0], [3.0], [2.0]], requires_grad=True)
-    RangeMaximum(x, 3)(torch.tensor([0, 2]), torch.tensor([3, 4])).sum().backward()
+    RangeMaximum(x, 2)(Ranges.of(np.array([0, 2]), np.array([3, 4]), 4)).sum().backward()
     assert x.grad is not None
     assert x.grad.flatten().tolist() == [0.0, 1.0, 1.0, 0.0]
 
 
 def test_an_empty_range_gives_zeros_and_no_gradient():
     x = torch.full((4, 2), -3.0, requires_grad=True)
-    found = RangeMaximum(x, 2)(torch.tensor([2, 0]), torch.tensor([2, 0]))
+    found = RangeMaximum(x, 1)(Ranges.of(np.array([2, 0]), np.array([2, 0]), 4))
     assert found.tolist() == [[0.0, 0.0], [0.0, 0.0]]
     found.sum().backward()
     assert x.grad is not None and not x.grad.any()
