@@ -94,21 +94,21 @@ class EntityPairs:
 
 @dataclass(frozen=True)
 class PairMentions:
-    """All mention pairs of the entity pairs, with the context between them and the distances.
+    """All mention pairs of the entity pairs, with what lies between them: sub-words, and distances.
 
-    A pair and its reverse have one context, and mentions are in many pairs, so each of the C different contexts is a
-    sub-word range of its own.
+    A pair and its reverse have as much between them, and mentions are in many pairs, so there are C different contexts
+    for the K pairs. Head and tail are places in `Entities.member`, so that they tell mention and entity.
     """
 
     head_K: Tensor
     tail_K: Tensor
     entity_pair_K: Tensor
-    contexts: Ranges
-    """[C]"""
     context_K: Tensor
     """Index of the context."""
-    token_distance_K: Tensor
-    sentence_distance_K: Tensor
+    contexts: Ranges
+    """[C]"""
+    token_distance_C: Tensor
+    sentence_distance_C: Tensor
 
 
 @dataclass(frozen=True)
@@ -242,11 +242,16 @@ def joined(parts: Sequence[np.ndarray], shift: Sequence[int] | np.ndarray | None
     return torch.from_numpy(np.concatenate([part + by for part, by in zip(parts, shift, strict=True)]).astype(np.int64))
 
 
-def distinct_ranges(ranges_K2: np.ndarray, n_items: int) -> tuple[Ranges, Tensor]:
-    """The different ranges of a sequence, and the index of each range among them."""
-    start, end = ranges_K2.T
-    distinct, index = np.unique(start * (n_items + 1) + end, return_inverse=True)
-    return Ranges.of(distinct // (n_items + 1), distinct % (n_items + 1), n_items), torch.from_numpy(index)
+def distinct_rows(rows_KF: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different rows of whole numbers from 0, and the index of each row among them.
+
+    As `numpy.unique` over rows, which compares them one by one; here each row becomes one number.
+    """
+    radix_F = rows_KF.max(axis=0, initial=0) + 1
+    assert np.log2(radix_F.astype(float)).sum() < 63
+    scale_F = np.cumprod([1, *radix_F[:-1]])
+    _, first, index = np.unique(rows_KF @ scale_F, return_index=True, return_inverse=True)
+    return rows_KF[first], index
 
 
 def spans(words: Sequence[np.ndarray], subwords: Sequence[np.ndarray], tokens: Tokens) -> Spans:
@@ -283,21 +288,27 @@ def entity_pairs(pairs: Sequence[np.ndarray], entity_offset_B: np.ndarray) -> En
 
 def pair_mentions(
     parts: Sequence[MentionPairs],
-    mention_offset_B: np.ndarray,
+    member_offset_B: np.ndarray,
     pair_offset_B: np.ndarray,
     token_offset_B: np.ndarray,
     n_subwords: int,
 ) -> PairMentions:
-    pair = joined([part.pair for part in parts], mention_offset_B)
-    contexts, context = distinct_ranges(joined([part.context for part in parts], token_offset_B).numpy(), n_subwords)
+    between_K4 = np.concatenate(
+        [
+            np.column_stack([part.context + by, part.token_distance, part.sentence_distance])
+            for part, by in zip(parts, token_offset_B, strict=True)
+        ]
+    )
+    between_C4, context = distinct_rows(between_K4)
+    member = joined([part.member for part in parts], member_offset_B)
     return PairMentions(
-        head_K=pair[:, 0],
-        tail_K=pair[:, 1],
+        head_K=member[:, 0],
+        tail_K=member[:, 1],
         entity_pair_K=joined([part.entity_pair for part in parts], pair_offset_B),
-        contexts=contexts,
-        context_K=context,
-        token_distance_K=joined([part.token_distance for part in parts]),
-        sentence_distance_K=joined([part.sentence_distance for part in parts]),
+        context_K=torch.from_numpy(context),
+        contexts=Ranges.of(between_C4[:, 0], between_C4[:, 1], n_subwords),
+        token_distance_C=torch.from_numpy(between_C4[:, 2]),
+        sentence_distance_C=torch.from_numpy(between_C4[:, 3]),
     )
 
 
@@ -311,7 +322,8 @@ def collate(samples: Sequence[Sample], layout: Layout | None) -> Batch:
     entity_offset = offsets(len(sample.members) for sample in samples)
     pair_offset = offsets(len(sample.entity_pair_Q2) for sample in samples)
     found = [sample.mention_pairs for sample in samples if sample.mention_pairs is not None]
-    mentions = pair_mentions(found, mention_offset, pair_offset, token.offset_B, token.n_subwords) if found else None
+    member_offset = offsets(sum(map(len, sample.members)) for sample in samples)
+    mentions = pair_mentions(found, member_offset, pair_offset, token.offset_B, token.n_subwords) if found else None
     return Batch(
         tokens=token,
         spans=spans(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from model.batch import CoreferencePairs
-from model.ragged import BlockLinear
+from model.ragged import BlockLinear, Part
 from model.settings import CoreferenceSettings
 
 
@@ -29,6 +29,8 @@ class CoreferenceClassifier(nn.Module):
     def forward(self, mention_MD: Tensor, pairs: CoreferencePairs) -> Tensor:
         distance_P = pairs.edit_distance_P.clamp(max=self.edit_distance_embedding.num_embeddings - 1)
         hidden_PD = self.hidden(
-            (mention_MD, pairs.first_P), (mention_MD, pairs.second_P), (self.edit_distance_embedding.weight, distance_P)
+            Part(mention_MD, pairs.first_P),
+            Part(mention_MD, pairs.second_P),
+            Part(self.edit_distance_embedding.weight, distance_P),
         )
         return self.output(self.dropout(torch.relu(hidden_PD))).squeeze(-1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from model.ragged import BlockLinear
+from model.ragged import BlockLinear, Part
 from model.settings import MentionSettings
 
 
@@ -27,5 +27,5 @@ class MentionClassifier(nn.Module):
 
     def forward(self, span_SD: Tensor, size_S: Tensor) -> Tensor:
         size = size_S.clamp(max=self.size_embedding.num_embeddings - 1)
-        hidden_SD = self.hidden((span_SD, None), (self.size_embedding.weight, size))
+        hidden_SD = self.hidden(Part(span_SD), Part(self.size_embedding.weight, size))
         return self.output(self.dropout(torch.relu(hidden_SD))).squeeze(-1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -185,6 +185,17 @@ def _ordered(bits: Tensor) -> Tensor:
 # -------------------------------------------------------------------------------------------------------- linear layers
 
 
+class Part(NamedTuple):
+    """A part of a concatenation: row i is x[picked[shared[i]]]. An index that is None picks all, in their order.
+
+    Parts with one `shared` index, which has to be the same tensor, are added up before it picks from the sum.
+    """
+
+    x: Tensor
+    picked: Tensor | None = None
+    shared: Tensor | None = None
+
+
 class BlockLinear(nn.Module):
     """A linear layer on a concatenation [a ; b ; …] whose parts are shared by many rows.
 
@@ -200,26 +211,42 @@ class BlockLinear(nn.Module):
         self.weight = nn.Parameter(torch.empty(out_features, sum(widths)))
         self.bias = nn.Parameter(torch.empty(out_features))
 
-    def forward(self, *parts: tuple[Tensor, Tensor | None]) -> Tensor:
-        """`parts`: (x, index) in the order of `widths`; y row i takes x[index[i]], or x[i] where the index is None."""
-        if (found := tuple(x.shape[-1] for x, _ in parts)) != self.widths:
+    def forward(self, *parts: Part) -> Tensor:
+        """`parts`: in the order of `widths`."""
+        if (found := tuple(part.x.shape[-1] for part in parts)) != self.widths:
             raise ValueError(f"expected parts of widths {self.widths}, got {found}")
-        return _BlockLinear.apply(self.weight, self.bias, tuple(i for _, i in parts), *(x for x, _ in parts))
+        indices = tuple((part.picked, part.shared) for part in parts)
+        return _BlockLinear.apply(self.weight, self.bias, indices, *(part.x for part in parts))
+
+
+_Indices = tuple[tuple[Tensor | None, Tensor | None], ...]
+
+
+def _by_shared(indices: _Indices) -> list[tuple[Tensor | None, list[int]]]:
+    """Parts by their `shared` index."""
+    groups: dict[int, tuple[Tensor | None, list[int]]] = {}
+    for part, (_, shared) in enumerate(indices):
+        groups.setdefault(id(shared), (shared, []))[1].append(part)
+    return list(groups.values())
 
 
 class _BlockLinear(Function):
     """Written out, as autograd would make a gradient of the whole weight for every block, and add them up."""
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, bias: Tensor, indices: tuple[Tensor | None, ...], *xs: Tensor) -> Tensor:
+    def forward(ctx: Any, weight: Tensor, bias: Tensor, indices: _Indices, *xs: Tensor) -> Tensor:
         device = weight.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+        blocks = weight.to(dtype).split([x.shape[1] for x in xs], dim=1)
         y: Tensor | None = None
-        for x, index, block in zip(xs, indices, weight.to(dtype).split([x.shape[1] for x in xs], dim=1), strict=True):
-            projected = x.to(dtype) @ block.T
-            if index is not None:
-                projected = projected.index_select(0, index)
-            y = projected if y is None else y.add_(projected)
+        for shared, parts in _by_shared(indices):
+            total: Tensor | None = None
+            for part in parts:
+                projected = _picked(xs[part].to(dtype) @ blocks[part].T, indices[part][0])
+                total = projected if total is None else total.add_(projected)
+            assert total is not None
+            rows = _picked(total, shared)
+            y = rows if y is None else y.add_(rows)
         assert y is not None
         ctx.save_for_backward(weight, *xs)
         ctx.indices = indices
@@ -227,19 +254,31 @@ class _BlockLinear(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *grads: Tensor
+    ) -> tuple[Tensor | None, ...]:
         weight, *xs = ctx.saved_tensors
         (grad,) = grads
+        starts = np.cumsum([0, *(x.shape[1] for x in xs)]).tolist()
         of_weight = torch.empty_like(weight) if ctx.needs_input_grad[0] else None
-        of_xs: list[Tensor | None] = []
-        start = 0
-        for x, index, needed in zip(xs, ctx.indices, ctx.needs_input_grad[3:], strict=True):
-            block = slice(start, start + x.shape[1])
-            start = block.stop
-            projected = grad
-            if index is not None:
-                projected = grad.new_zeros(len(x), grad.shape[1]).index_add_(0, index, grad)
-            of_xs.append((projected @ weight[:, block].to(grad.dtype)).to(x.dtype) if needed else None)
-            if of_weight is not None:
-                of_weight[:, block] = projected.T @ x.to(grad.dtype)
+        of_xs: list[Tensor | None] = [None] * len(xs)
+        for shared, parts in _by_shared(ctx.indices):
+            first, picked = parts[0], ctx.indices[parts[0]][0]
+            of_total = _given_back(grad, shared, len(xs[first]) if picked is None else len(picked))
+            for part in parts:
+                x, block = xs[part], slice(starts[part], starts[part + 1])
+                of_part = _given_back(of_total, ctx.indices[part][0], len(x))
+                if ctx.needs_input_grad[3 + part]:
+                    of_xs[part] = (of_part @ weight[:, block].to(grad.dtype)).to(x.dtype)
+                if of_weight is not None:
+                    of_weight[:, block] = of_part.T @ x.to(grad.dtype)
         return of_weight, grad.sum(dim=0).to(weight.dtype), None, *of_xs
+
+
+def _picked(x: Tensor, index: Tensor | None) -> Tensor:
+    return x if index is None else x.index_select(0, index)
+
+
+def _given_back(grad: Tensor, index: Tensor | None, n: int) -> Tensor:
+    """The gradient of the n rows from which `index` picked."""
+    return grad if index is None else grad.new_zeros(n, grad.shape[1]).index_add_(0, index, grad)

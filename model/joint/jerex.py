@@ -24,7 +24,7 @@ from scipy.special import expit
 from torch import Tensor, nn
 
 from model import batch as batches
-from model.batch import Batch, CoreferencePairs, EntityPairs, PairMentions, Tokens
+from model.batch import Batch, CoreferencePairs, Entities, EntityPairs, PairMentions, Tokens
 from model.classifiers import build_classifier
 from model.coreference import CoreferenceClassifier
 from model.decoding.clustering import clusters
@@ -46,7 +46,7 @@ from model.settings import GlobalSettings, InverseReadSettings, JerexSettings, M
 INITIAL_DEVIATION = 0.02
 """Of all weights that are not pretrained; biases are 0. As in BERT and the released code."""
 
-PAIRS_AT_ONCE = 20_000
+PAIRS_AT_ONCE = 4096
 """Pairs that are scored together at inference: bounds the memory, has no effect on results."""
 
 
@@ -190,6 +190,7 @@ class Jerex(nn.Module):
         mention_MD: Tensor,
         entity_ND: Tensor,
         type_N: Tensor,
+        entities: Entities,
         pairs: EntityPairs,
         mentions: PairMentions | None,
     ) -> Tensor:
@@ -197,7 +198,7 @@ class Jerex(nn.Module):
         if isinstance(self.pairs, GlobalPairs):
             return self.pairs(entity_ND, type_N, vectors, pairs)
         assert mentions is not None, "the multi-instance classifier needs mention pairs"
-        return self.pairs(maximum, mention_MD, entity_ND, type_N, vectors, pairs, mentions)
+        return self.pairs(maximum, mention_MD, entity_ND, type_N, vectors, entities, pairs, mentions)
 
     @property
     def needs_mention_pairs(self) -> bool:
@@ -225,7 +226,13 @@ class Jerex(nn.Module):
             mention_MD = spans.x_ND.index_select(0, batch.gold_M)
         entity_ND = self.entity_representation(mention_MD, batch.entities)
         pair_QD = self._pair_representation(
-            maximum, mention_MD, entity_ND, batch.targets.entity_type_N, batch.entity_pairs, batch.pair_mentions
+            maximum,
+            mention_MD,
+            entity_ND,
+            batch.targets.entity_type_N,
+            batch.entities,
+            batch.entity_pairs,
+            batch.pair_mentions,
         )
         return Scores(
             tokens=tokens,
@@ -294,7 +301,7 @@ class Jerex(nn.Module):
 
         pairs = [relations.all_pairs(len(m)) for m in members]
         laid_out = _LaidOut.of(pairs, members, kept, candidates, tokens)
-        relation_logit = self._score_relations(maximum, mention_MD, entity_ND, type_N, laid_out, trace.pairs)
+        relation_logit = self._score_relations(maximum, mention_MD, entity_ND, type_N, entities, laid_out, trace.pairs)
         entity = _split(entity_NE, [len(m) for m in members])
         found = zip(mention, kept, coreference_logit, members, entity, pairs, relation_logit, strict=True)
         return [self._extraction(*of_document) for of_document in found]
@@ -342,6 +349,7 @@ class Jerex(nn.Module):
         mention_MD: Tensor,
         entity_ND: Tensor,
         type_N: Tensor,
+        entities: Entities,
         laid_out: _LaidOut,
         representations: list[Tensor],
     ) -> list[np.ndarray]:
@@ -357,7 +365,7 @@ class Jerex(nn.Module):
                 found = relations.mention_pairs(pairs, laid_out.members, *laid_out.kept)
                 mentions = batches.pair_mentions([found], _NO_OFFSET, _NO_OFFSET, _NO_OFFSET, laid_out.n_subwords)
                 mentions = batches.to(mentions, device)
-            pair_QD = self._pair_representation(maximum, mention_MD, entity_ND, type_N, group, mentions)
+            pair_QD = self._pair_representation(maximum, mention_MD, entity_ND, type_N, entities, group, mentions)
             representations.append(pair_QD)
             logits.append(self.relation_classifier(pair_QD, _as_mapping(self.memories)))
         return _split(torch.cat(logits), laid_out.n_pairs_B)

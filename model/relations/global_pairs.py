@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from model.batch import EntityPairs
-from model.ragged import BlockLinear
+from model.ragged import BlockLinear, Part
 
 
 class GlobalPairs(nn.Module):
@@ -27,9 +27,9 @@ class GlobalPairs(nn.Module):
 
     def forward(self, entity_ND: Tensor, type_N: Tensor, type_vectors: Tensor, pairs: EntityPairs) -> Tensor:
         hidden_QD = self.pair(
-            (entity_ND, pairs.head_Q),
-            (entity_ND, pairs.tail_Q),
-            (type_vectors, type_N[pairs.head_Q]),
-            (type_vectors, type_N[pairs.tail_Q]),
+            Part(entity_ND, pairs.head_Q),
+            Part(entity_ND, pairs.tail_Q),
+            Part(type_vectors, type_N.index_select(0, pairs.head_Q)),
+            Part(type_vectors, type_N.index_select(0, pairs.tail_Q)),
         )
         return self.dropout(torch.relu(hidden_QD))

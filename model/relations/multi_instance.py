@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from model.batch import EntityPairs, PairMentions
-from model.ragged import BlockLinear, RangeMaximum, segment_max
+from model.batch import Entities, EntityPairs, PairMentions
+from model.ragged import BlockLinear, Part, RangeMaximum, segment_max
 from model.settings import MultiInstanceSettings
 
 
@@ -37,20 +37,25 @@ class MultiInstancePairs(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def local_representations(
-        self, maximum: RangeMaximum, mention_MD: Tensor, entity_ND: Tensor, pairs: EntityPairs, mentions: PairMentions
+        self, maximum: RangeMaximum, mention_MD: Tensor, entity_ND: Tensor, entities: Entities, mentions: PairMentions
     ) -> Tensor:
         """l of every mention pair: [K, D]."""
         context_CD = maximum(mentions.contexts)
         token_rows = self.token_distance_embedding.num_embeddings
         sentence_rows = self.sentence_distance_embedding.num_embeddings
+        between, head, tail = mentions.context_K, mentions.head_K, mentions.tail_K
         return self.local(
-            (context_CD, mentions.context_K),
-            (mention_MD, mentions.head_K),
-            (mention_MD, mentions.tail_K),
-            (entity_ND, pairs.head_Q[mentions.entity_pair_K]),
-            (entity_ND, pairs.tail_Q[mentions.entity_pair_K]),
-            (self.token_distance_embedding.weight, mentions.token_distance_K.clamp(max=token_rows - 1)),
-            (self.sentence_distance_embedding.weight, mentions.sentence_distance_K.clamp(max=sentence_rows - 1)),
+            Part(context_CD, None, between),
+            Part(mention_MD, entities.member, head),
+            Part(mention_MD, entities.member, tail),
+            Part(entity_ND, entities.owner, head),
+            Part(entity_ND, entities.owner, tail),
+            Part(self.token_distance_embedding.weight, mentions.token_distance_C.clamp(max=token_rows - 1), between),
+            Part(
+                self.sentence_distance_embedding.weight,
+                mentions.sentence_distance_C.clamp(max=sentence_rows - 1),
+                between,
+            ),
         )
 
     def forward(
@@ -60,12 +65,16 @@ class MultiInstancePairs(nn.Module):
         entity_ND: Tensor,
         type_N: Tensor,
         type_vectors: Tensor,
+        entities: Entities,
         pairs: EntityPairs,
         mentions: PairMentions,
     ) -> Tensor:
-        local_KD = self.dropout(self.local_representations(maximum, mention_MD, entity_ND, pairs, mentions))
+        """`entities`: the mentions of every entity, to which `mentions` point."""
+        local_KD = self.dropout(self.local_representations(maximum, mention_MD, entity_ND, entities, mentions))
         pooled_QD = segment_max(local_KD, mentions.entity_pair_K, len(pairs.head_Q))
         hidden_QD = self.pair(
-            (pooled_QD, None), (type_vectors, type_N[pairs.head_Q]), (type_vectors, type_N[pairs.tail_Q])
+            Part(pooled_QD),
+            Part(type_vectors, type_N.index_select(0, pairs.head_Q)),
+            Part(type_vectors, type_N.index_select(0, pairs.tail_Q)),
         )
         return self.dropout(torch.relu(hidden_QD))

@@ -42,12 +42,14 @@ def gold_pairs(document: Document, labels: Labels) -> tuple[np.ndarray, np.ndarr
 class MentionPairs:
     """All pairs (mention of the head, mention of the tail) of entity pairs, entity pair by entity pair.
 
-    K mention pairs: `pair` [K, 2] indices of spans; `entity_pair` [K]; `context` [K, 2] the half-open sub-word range
+    K mention pairs: `pair` [K, 2] indices of spans; `member` [K, 2] the same as places in the members of all entities,
+    laid end to end; `entity_pair` [K]; `context` [K, 2] the half-open sub-word range
     between the two spans, empty ([0, 0)) where they touch or overlap; `token_distance` [K] in words;
     `sentence_distance` [K].
     """
 
     pair: np.ndarray
+    member: np.ndarray
     entity_pair: np.ndarray
     context: np.ndarray
     token_distance: np.ndarray
@@ -74,8 +76,8 @@ def mention_pairs(
     entity_pair = np.repeat(np.arange(len(pairs_Q2)), count)
     rank = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
     of_tail = size[tail][entity_pair]
-    a = flat[offset[head][entity_pair] + rank // of_tail]
-    b = flat[offset[tail][entity_pair] + rank % of_tail]
+    member = np.stack([offset[head][entity_pair] + rank // of_tail, offset[tail][entity_pair] + rank % of_tail], axis=1)
+    a, b = flat[member].T
 
     between = np.where(
         (subwords_S2[a, 1] < subwords_S2[b, 0])[:, None],
@@ -88,6 +90,7 @@ def mention_pairs(
     first_end = np.where(head_first, words_S2[a, 1], words_S2[b, 1])
     return MentionPairs(
         pair=np.stack([a, b], axis=1),
+        member=member,
         entity_pair=entity_pair,
         context=context,
         token_distance=np.maximum(0, second_start - (first_end - 1)),

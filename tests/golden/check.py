@@ -216,16 +216,27 @@ def batch_of(recorded: dict[str, Tensor]) -> tuple[Batch, Tensor]:
         pair_of_mention = owner("entity_pair.mention_pair_offsets")
         document = pair_document[pair_of_mention]
         pair = x["mention_pair.pair"].long() + mention_offset[document][:, None]
+        # a mention as one of an entity
+        place = {of: n for n, of in enumerate(zip(member.tolist(), entity_of_member.tolist(), strict=True))}
+        owner_K2 = entity_pair[pair_of_mention]
+        head, tail = (
+            torch.tensor(
+                [place[m, n] for m, n in zip(pair[:, i].tolist(), owner_K2[:, i].tolist(), strict=True)]
+            ).long()
+            for i in (0, 1)
+        )
         context = x["mention_pair.context"].long()
-        contexts, index = batches.distinct_ranges((context + token_offset[document][:, None]).numpy(), sum(length))
+        distances = [x["mention_pair.token_distance"].long(), x["mention_pair.sentence_distance"].long()]
+        between = torch.column_stack([context + token_offset[document][:, None], *distances]).numpy()
+        distinct, index = batches.distinct_rows(between)
         mentions = PairMentions(
-            head_K=pair[:, 0],
-            tail_K=pair[:, 1],
+            head_K=head,
+            tail_K=tail,
             entity_pair_K=pair_of_mention,
-            contexts=contexts,
-            context_K=index,
-            token_distance_K=x["mention_pair.token_distance"].long(),
-            sentence_distance_K=x["mention_pair.sentence_distance"].long(),
+            context_K=torch.from_numpy(index),
+            contexts=Ranges.of(distinct[:, 0], distinct[:, 1], sum(length)),
+            token_distance_C=torch.from_numpy(distinct[:, 2]),
+            sentence_distance_C=torch.from_numpy(distinct[:, 3]),
         )
     return (
         Batch(
@@ -290,7 +301,7 @@ def check_training(path: Path, entry: dict, index: dict) -> Errors:
                 RangeMaximum(scores.tokens.x_ND, levels),
                 scores.mention_MD,
                 scores.entity_ND,
-                batch.entity_pairs,
+                batch.entities,
                 batch.pair_mentions,
             )
         assert x_BTD.grad is not None

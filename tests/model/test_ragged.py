@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from model.ragged import BlockLinear, RangeMaximum, Ranges, segment_max, segment_softmax
+from model.ragged import BlockLinear, Part, RangeMaximum, Ranges, segment_max, segment_softmax
 
 
 @given(st.integers(1, 40), st.data())
@@ -42,7 +42,7 @@ def test_a_block_linear_layer_is_a_linear_layer_on_the_concatenation():
     blocks.load_state_dict(plain.state_dict())
     a, b, c = torch.randn(4, 3), torch.randn(6, 2), torch.randn(10, 4)
     i, j = torch.randint(4, (10,)), torch.randint(6, (10,))
-    torch.testing.assert_close(blocks((a, i), (b, j), (c, None)), plain(torch.cat([a[i], b[j], c], dim=1)))
+    torch.testing.assert_close(blocks(Part(a, i), Part(b, j), Part(c)), plain(torch.cat([a[i], b[j], c], dim=1)))
 
 
 def test_segments_are_reduced_each_by_itself():

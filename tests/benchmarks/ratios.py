@@ -1,0 +1,93 @@
+"""How much longer a step of ours takes than the encoder alone on the same sub-words; on one thread of a CPU."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+import torch
+
+from model import batch as batches
+from model.data.subwords import EncodedDocument
+from model.joint.network import Network
+from model.settings import TrainingSettings
+from tests.benchmarks import workload
+from tests.benchmarks.measuring import Line, in_a_process
+from tests.benchmarks.workload import Case, Size
+
+IN_TRAINING: dict[Size, float] = {"base": 1.20, "small": 1.6, "tiny": 10.0}
+AT_INFERENCE: dict[Size, float] = {"base": 1.25, "small": 1.8, "tiny": 10.0}
+BATCH_SIZE = 2
+EXTRACTED = 4
+"""Documents that are extracted together."""
+
+
+def measure(sizes: Sequence[Size] = ("base", "small"), rounds: int = 3) -> list[Line]:
+    lines = []
+    for size in sizes:
+        for case in workload.cases(size):
+            found = in_a_process("ratios:of_case", size=size, pairs=case.pairs, memory=case.memory, rounds=rounds)
+            for kind, limit in (("training", IN_TRAINING[size]), ("inference", AT_INFERENCE[size])):
+                ratio = found[kind] / found[f"encoder, {kind}"]
+                lines.append(Line(f"{case}: {kind} to the encoder's", ratio, "", f"at most {limit}", limit))
+            share = found["data"] / found["training"]
+            lines.append(Line(f"{case}: sampling and collation, of a training step", share, "", "at most 0.03", 0.03))
+        lines += [
+            Line(
+                f"{size}: encoder alone, training step of {BATCH_SIZE} documents, CPU", found["encoder, training"], "s"
+            ),
+            Line(f"{size}: encoder alone, {EXTRACTED} documents forward, CPU", found["encoder, inference"], "s"),
+        ]
+    return lines
+
+
+def of_case(size: Size, pairs: Literal["GRC", "MRC"], memory: bool, rounds: int) -> dict[str, float]:
+    """CPU seconds, the least of all rounds, in each of which everything has its turn."""
+    torch.set_num_threads(1)
+    material = workload.material()
+    documents = material.natural(EXTRACTED)
+    settings = TrainingSettings(batch_size=BATCH_SIZE)
+    net = workload.network(Case(size, pairs, memory), material.labels)
+    limit = workload.EncoderTraining(net, settings)
+    training = workload.Training(net, documents[:BATCH_SIZE], settings)
+    batch = training.batch()
+    assert batch.tokens.windows is not None
+    windows = batch.tokens.windows
+    extracted = batches.windows([document.subwords for document in documents], net.encoder.layout)
+    work: dict[str, Callable[[], object]] = {
+        "encoder, training": lambda: limit.step(windows),
+        "training": lambda: training.step(batch),
+        "encoder, inference": lambda: encode(net, extracted),
+        "inference": lambda: extract(net, documents),
+        "data": training.batch,
+    }
+    return least_cpu(work, rounds)
+
+
+def encode(net: Network, windows: batches.Windows) -> None:
+    net.eval()
+    with torch.no_grad():
+        workload.encoded_by_transformer(net, windows)
+    net.train()
+
+
+def extract(net: Network, documents: Sequence[EncodedDocument]) -> None:
+    net.eval()
+    with workload.finding_gold(net, documents):
+        found = net.extract(documents)
+    net.train()
+    assert sum(len(one.entities) for one in found) > 0
+
+
+def least_cpu(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """The least CPU seconds of each, of several rounds after one that does not count."""
+    least = dict.fromkeys(work, float("inf"))
+    for n in range(rounds + 1):
+        for name, one in work.items():
+            began = time.process_time()
+            one()
+            took = time.process_time() - began
+            if n > 0:
+                least[name] = min(least[name], took)
+    return least
