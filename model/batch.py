@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.data.subwords import Layout
+from model.data.subwords import EncodedDocument, Layout
 from model.ragged import Ranges
 from model.sampling.draw import Sample
 from model.sampling.relations import MentionPairs
@@ -41,7 +41,9 @@ class Tokens:
     """Sub-words of every document."""
     document_T: Tensor
     windows: Windows | None
-    """None where the vectors of the sub-words are not computed but given."""
+    """None where nothing is to be encoded."""
+    vectors_TD: Tensor | None = None
+    """Where they need not be computed, as the encoder is frozen."""
 
     @property
     def n_documents(self) -> int:
@@ -199,10 +201,14 @@ def _with_tensors(group: Group, tensors: Iterator[Tensor]) -> Group:
     return type(group)(**values)
 
 
-def tokens(ids: Sequence[np.ndarray], layout: Layout | None) -> Tokens:
-    """From the sub-words of each document; without a layout nothing can be encoded."""
-    size_B = np.array([len(x) for x in ids], dtype=np.int64)
-    return Tokens(size_B, owner(size_B), None if layout is None else windows(ids, layout))
+def tokens(documents: Sequence[EncodedDocument], layout: Layout) -> Tokens:
+    """Laid out for an encoder, unless the vectors of all documents are there already."""
+    encodings = [document.encoding for document in documents if document.encoding is not None]
+    size_B = np.array([document.n_subwords for document in documents], dtype=np.int64)
+    if len(encodings) == len(documents):
+        vectors_TD = torch.from_numpy(np.concatenate([encoding.vectors for encoding in encodings]))
+        return Tokens(size_B, owner(size_B), None, vectors_TD)
+    return Tokens(size_B, owner(size_B), windows([document.subwords for document in documents], layout))
 
 
 def windows(ids: Sequence[np.ndarray], layout: Layout) -> Windows:
@@ -312,9 +318,9 @@ def pair_mentions(
     )
 
 
-def collate(samples: Sequence[Sample], layout: Layout | None) -> Batch:
+def collate(samples: Sequence[Sample], layout: Layout) -> Batch:
     """Join the samples of several documents, laid out for an encoder."""
-    token = tokens([sample.subwords for sample in samples], layout)
+    token = tokens([sample.encoded for sample in samples], layout)
     # gold mentions are the first spans of each document
     n_mentions = [int(sample.mention_target_S.sum()) for sample in samples]
     mention_offset = offsets(n_mentions)

@@ -91,9 +91,13 @@ class Encoder(nn.Module):
         """Sub-words that are encoded at once, marks not counted."""
         return self.max_positions - sum(len(mark) for mark in self.marks)
 
+    def train(self, mode: bool = True) -> Encoder:
+        """A frozen encoder has no dropout, so that the vectors of a document are always the same."""
+        return super().train(mode and self.settings.train)
+
     def _freeze(self) -> None:
         if not self.settings.train:
-            self.requires_grad_(False)
+            self.requires_grad_(False).eval()
         elif self.settings.frozen_layers:
             self.transformer.embeddings.requires_grad_(False)
             for layer in _layers(self.transformer)[: self.settings.frozen_layers]:

@@ -120,7 +120,8 @@ class EncoderSettings(Settings):
     frozen_layers: Annotated[int, Field(ge=0)] = 0
     """Layers that are not trained, from below; with the first of them the embeddings are not trained either."""
     train: bool = True
-    """False: no part of the encoder is trained."""
+    """False: no part of the encoder is trained, and it has no dropout. The vectors of a document are then always the
+    same: they are computed once, for all trials that share the data and the encoder."""
     special_tokens: bool = False
     """Surround each window by the encoder's own marks. Released: no [CLS], no [SEP]."""
     positions: PositionSettings = WindowSettings()

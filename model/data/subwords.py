@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Encoding:
+    """What a frozen encoder made of a document."""
+
+    vectors: np.ndarray
+    """Of its sub-words, float32 [T, D]."""
+    seconds: float
+    """That they took."""
+
+
+@dataclass(frozen=True)
 class EncodedDocument:
     """A document as sub-words. Word w is the sub-words [start[w], start[w + 1])."""
 
@@ -27,6 +37,8 @@ class EncodedDocument:
     """Ids in the encoder's vocabulary, int32 [T]."""
     start: np.ndarray
     """First sub-word of every word, and their number at the end, int32 [words + 1]."""
+    encoding: Encoding | None = None
+    """Where the encoder is frozen and need not be asked again."""
 
     @property
     def n_subwords(self) -> int:

@@ -45,6 +45,8 @@ class Network(nn.Module):
 
     def encode(self, tokens: Tokens) -> Tensor:
         """Vectors of the sub-words of all documents: x_TD."""
+        if tokens.vectors_TD is not None:
+            return tokens.vectors_TD
         assert tokens.windows is not None
         return self.encoder(tokens.windows)
 
@@ -77,7 +79,7 @@ class Network(nn.Module):
             indices = order[start : start + at_once]
             group = [documents[i] for i in indices]
             candidates = [candidates_of(document, self.settings.mention.max_span_size) for document in group]
-            tokens = batches.tokens([document.subwords for document in group], self.encoder.layout)
+            tokens = batches.tokens(group, self.encoder.layout)
             tokens = batches.to(tokens, self.device)
             within = Trace()
             extractions = self.joint.extract(
@@ -88,7 +90,8 @@ class Network(nn.Module):
             for i, document, spans, extraction in zip(indices, group, candidates, extractions, strict=True):
                 found[i] = to_document(document.document, spans, extraction, self.labels)
             if clock is not None:
-                clock(indices[0], now() - started)
+                before = group[0].encoding.seconds if group[0].encoding is not None else 0.0
+                clock(indices[0], before + now() - started)
             progress(len(found))
         return [found[i] for i in range(len(documents))]
 

@@ -63,7 +63,7 @@ def pool(encoded: EncodedDocument, labels: Labels, max_span_size: int) -> Pool:
 class Sample:
     """What one visit trains on. Indices are local to the document; spans are gold ones first, then drawn ones."""
 
-    subwords: np.ndarray
+    encoded: EncodedDocument
     span_words_S2: np.ndarray
     span_subwords_S2: np.ndarray
     mention_target_S: np.ndarray
@@ -98,7 +98,7 @@ def draw(pool: Pool, settings: SamplingSettings, generator: np.random.Generator,
     target[: len(pool.relation_target)] = pool.relation_target
     sentence_of = np.array(pool.encoded.document.sentence_of)
     return Sample(
-        subwords=pool.encoded.subwords,
+        encoded=pool.encoded,
         span_words_S2=words,
         span_subwords_S2=subwords,
         mention_target_S=np.arange(len(words)) < len(pool.gold_M2),

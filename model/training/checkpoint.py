@@ -1,6 +1,7 @@
 """Checkpoints: weights in safetensors, everything else in JSON. Nothing in them is code.
 
-model.safetensors      all weights, float32
+model.safetensors      all weights, float32; of a frozen encoder those beside it
+frozen.safetensors     the weights of a frozen encoder: one file for all checkpoints of a trial, as they do not change
 checkpoint.json        settings, labels, encoder configuration, epoch, step, whether the memories are read
 tokenizer/             the tokenizer
 training.safetensors   only to resume from: state of the optimiser and of the random generators
@@ -25,6 +26,7 @@ from model.joint.network import Network
 from model.settings import JerexSettings
 
 FORMAT = 1
+WEIGHTS, FROZEN = "model.safetensors", "frozen.safetensors"
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,12 @@ def save(
         if left.exists():
             shutil.rmtree(left)
     new.mkdir(parents=True)
-    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, new / "model.safetensors")
+    is_frozen = not network.settings.encoder.train
+    frozen = {name for name, _ in network.encoder.named_parameters(prefix="encoder") if is_frozen}
+    weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+    save_file({name: value for name, value in weights.items() if name not in frozen}, new / WEIGHTS)
+    if frozen:
+        _save_once({name: weights[name] for name in frozen}, new / FROZEN, folder.parent)
     description = {
         "format": FORMAT,
         "settings": network.settings.model_dump(mode="json"),
@@ -126,10 +133,28 @@ def load_network(folder: Path) -> tuple[Network, PreTrainedTokenizerFast]:
 def load_weights(folder: Path, network: Network) -> Progress:
     """Put the weights of a checkpoint into a network of the same settings, and say how far they were trained."""
     description = describe(folder)
-    network.load_state_dict(load_file(folder / "model.safetensors", device=str(network.device)))
+    network.load_state_dict(weights_of(folder, network.device))
     progress = Progress(description["epoch"], description["step"], description["reading"])
     network.joint.reading = progress.reading
     return progress
+
+
+def weights_of(folder: Path, device: torch.device) -> dict[str, torch.Tensor]:
+    """All weights of a checkpoint."""
+    frozen = folder / FROZEN
+    rest = load_file(folder / WEIGHTS, device=str(device))
+    return rest | (load_file(frozen, device=str(device)) if frozen.is_file() else {})
+
+
+def _save_once(weights: dict[str, torch.Tensor], file: Path, trial: Path) -> None:
+    """A file that another checkpoint of the trial has already is linked, or copied where the disk has no links."""
+    for other in trial.glob(f"*/{FROZEN}"):
+        try:
+            os.link(other, file)
+        except OSError:
+            shutil.copyfile(other, file)
+        return
+    save_file(weights, file)
 
 
 def _training_state(network: Network, optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

@@ -25,7 +25,7 @@ def feed(
     seed: int,
     epoch: int,
     *,
-    layout: Layout | None,
+    layout: Layout,
     with_mention_pairs: bool,
     device: torch.device,
 ) -> Iterator[Batch]:

@@ -18,6 +18,7 @@ from model.training import checkpoint
 from model.training.device import memory, reset_peak_memory, resolve_device
 from model.training.loop import Report, evaluate, train
 from model.training.transfer import take_over
+from model.training.vectors import with_vectors
 
 log = logging.getLogger("model")
 
@@ -78,6 +79,8 @@ def run(
     tokenizer = load_tokenizer(settings.model.encoder)
     network = Network(settings.model, corpus.labels, vocabulary_of(tokenizer)).to(place)
     transfer = None if first_phase is None else take_over(first_phase, settings, network)
+    if not settings.model.encoder.train:
+        corpus = with_vectors(corpus, network.encoder, cache)
     layout = network.encoder.layout
     n_windows = sum(len(layout.windows(d.n_subwords)) > 1 for d in (*corpus.train, *corpus.dev, *corpus.test))
     if n_windows:

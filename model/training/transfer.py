@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from model.data.labels import Labels
@@ -81,7 +80,7 @@ def take_over(first_phase: Path, settings: ExperimentSettings, network: Network)
         raise ValueError(f"{folder} is of another model than the one that is trained; train the first phase again")
     before, after = checkpoint.labels_of(description), network.labels
     own = network.state_dict()
-    given = load_file(folder / "model.safetensors", device=str(network.device))
+    given = checkpoint.weights_of(folder, network.device)
     if lost := sorted(set(given) - set(own)):
         raise ValueError(f"{folder} has weights that the network has no place for: {', '.join(lost)}")
     for name, value in given.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +191,11 @@ def model_of(entry: dict, recorded: dict[str, Tensor], width: int, **settings: b
     return model.eval()
 
 
+def tokens_of(length: Sequence[int]) -> batches.Tokens:
+    """Sub-words of which the recorded vectors are given."""
+    return batches.Tokens(np.array(length), batches.owner(length), None)
+
+
 def batch_of(recorded: dict[str, Tensor]) -> tuple[Batch, Tensor]:
     """Our flat batch, and the mask that makes the recorded padded sub-words flat."""
     x = {name.removeprefix("input."): value for name, value in recorded.items() if name.startswith("input.")}
@@ -240,7 +245,7 @@ def batch_of(recorded: dict[str, Tensor]) -> tuple[Batch, Tensor]:
         )
     return (
         Batch(
-            tokens=batches.tokens([np.zeros(n, dtype=np.int32) for n in length], None),
+            tokens=tokens_of(length),
             spans=Spans(Ranges.of(*span.numpy().T, sum(length)), x["span.size"].long(), span_document),
             gold_M=batches.joined([np.arange(n) for n in n_gold], x["span.offsets"][:-1].long().numpy()),
             coreference=CoreferencePairs(
@@ -339,7 +344,7 @@ def check_inference(path: Path, entry: dict, index: dict) -> Errors:
     ]
     hidden = [document["input.hidden"] for document in documents]
     model = model_of(entry, recorded, hidden[0].shape[-1])
-    tokens = batches.tokens([np.zeros(len(x), dtype=np.int32) for x in hidden], None)
+    tokens = tokens_of([len(x) for x in hidden])
     candidates = [
         Candidates(
             document["input.span.words"].long().numpy(),

@@ -55,7 +55,7 @@ def network_of(read: dict | None, document: Document, **more) -> Network:
         for parameter in network.joint.parameters():
             parameter.normal_(std=0.3, generator=generator)
         network.joint.mention.output.bias.fill_(-1000.0)
-        tokens = batches.tokens([one.subwords], network.encoder.layout)
+        tokens = batches.tokens([one], network.encoder.layout)
         candidates = [candidates_of(one, settings.mention.max_span_size)]
         (found,) = network.joint.extract(network.encode(tokens), tokens, candidates, lambda b, kept: kept)
         logits = np.sort(found.mention_logit.astype(float))

@@ -120,7 +120,7 @@ def spread(network: Network, encoded) -> Network:
         for parameter in network.joint.parameters():
             parameter.normal_(std=0.3, generator=generator)
         network.joint.mention.output.bias.fill_(-1000.0)
-        tokens = batches.tokens([document.subwords for document in encoded], network.encoder.layout)
+        tokens = batches.tokens(encoded, network.encoder.layout)
         candidates = [candidates_of(document, 10) for document in encoded]
         found = network.joint.extract(network.encode(tokens), tokens, candidates, lambda b, kept: kept)
         logits = np.sort(np.concatenate([extraction.mention_logit for extraction in found]).astype(float))
