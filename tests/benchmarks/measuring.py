@@ -35,10 +35,16 @@ class Line:
     """In words; empty for what is there to be compared with."""
     at_most: float | None = None
     """The goal in numbers, if there is one."""
+    at_least: float | None = None
+    """Or this."""
 
     @property
     def is_met(self) -> bool | None:
-        return None if self.at_most is None else self.value <= self.at_most
+        if self.at_most is None and self.at_least is None:
+            return None
+        return (self.at_most is None or self.value <= self.at_most) and (
+            self.at_least is None or self.value >= self.at_least
+        )
 
     def __str__(self) -> str:
         verdict = {True: ", met", False: ", missed", None: ""}[self.is_met]

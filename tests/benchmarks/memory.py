@@ -2,51 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 
 from model.settings import TrainingSettings
 from tests.benchmarks import ratios, workload
 from tests.benchmarks.measuring import Line, in_a_process
-from tests.benchmarks.workload import Case, Size
+from tests.benchmarks.workload import Case
 
+Kind = Literal["training", "encoder", "inference"]
 MIB = 2**20
 RELEASED_GIB = 4.4
 """Peak of the released implementation, training base MRC with batches of 2 on such documents."""
 
 
-def measure(sizes: tuple[Size, ...] = ("base", "small")) -> list[Line]:
+def measure(cases: Sequence[Case] = workload.CASES) -> list[Line]:
     lines = []
-    for size in sizes:
-        for case in workload.cases(size):
-            found = {
-                kind: in_a_process("memory:of_case", size=size, pairs=case.pairs, memory=case.memory, kind=kind)
-                for kind in ("training", "encoder", "inference")
-            }
-            limit = RELEASED_GIB * 1024 / 3 if size == "base" and case.pairs == "MRC" else None
-            goal = f"at most a third of {RELEASED_GIB} GiB" if limit is not None else ""
-            lines += [
-                Line(f"{case}: memory of a training step, beyond", found["training"][0] / MIB, "MiB", goal, limit),
-                Line(f"{case}: the same of the encoder alone", found["encoder"][0] / MIB, "MiB"),
-                Line(f"{case}: memory of inference, beyond weights", found["inference"][0] / MIB, "MiB"),
-                Line(f"{case}: weights, gradients and optimiser", found["training"][1] / MIB, "MiB"),
-            ]
+    for case in cases:
+        found = {kind: in_a_process("memory:of_case", **asdict(case), kind=kind) for kind in get_args(Kind)}
+        limit = RELEASED_GIB * 1024 / 3 if (case.size, case.pairs) == ("base", "MRC") else None
+        goal = f"at most a third of {RELEASED_GIB} GiB" if limit is not None else ""
+        lines += [
+            Line(f"{case}: memory of a training step, beyond", found["training"][0] / MIB, "MiB", goal, limit),
+            Line(f"{case}: the same of the encoder alone", found["encoder"][0] / MIB, "MiB"),
+            Line(f"{case}: memory of inference, beyond weights", found["inference"][0] / MIB, "MiB"),
+            Line(f"{case}: weights, gradients and optimiser", found["training"][1] / MIB, "MiB"),
+        ]
     return lines
 
 
-def of_case(
-    size: Size, pairs: Literal["GRC", "MRC"], memory: bool, kind: Literal["training", "encoder", "inference"]
-) -> tuple[float, float]:
+def of_case(kind: Kind, **case: Any) -> tuple[float, float]:
     """Bytes beyond what has to be there, and bytes that have to. Beyond is the most that the process held during three
     steps, less what it held before them and has of gradients and optimiser since."""
     torch.set_num_threads(1)
     material = workload.material()
     documents = material.natural(ratios.EXTRACTED)
     settings = TrainingSettings(batch_size=ratios.BATCH_SIZE)
-    net = workload.network(Case(size, pairs, memory), material.labels)
+    net = workload.network(Case(**case), material.labels)
     if kind == "inference":
         return _peak(lambda: ratios.extract(net, documents)), _bytes(net.parameters())
     training = workload.Training(net, documents[: ratios.BATCH_SIZE], settings)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from dataclasses import asdict
+from typing import Any
 
 import torch
 
@@ -23,32 +24,29 @@ EXTRACTED = 4
 """Documents that are extracted together."""
 
 
-def measure(sizes: Sequence[Size] = ("base", "small"), rounds: int = 3) -> list[Line]:
+def measure(cases: Sequence[Case] = workload.CASES, rounds: int = 3) -> list[Line]:
     lines = []
-    for size in sizes:
-        for case in workload.cases(size):
-            found = in_a_process("ratios:of_case", size=size, pairs=case.pairs, memory=case.memory, rounds=rounds)
-            for kind, limit in (("training", IN_TRAINING[size]), ("inference", AT_INFERENCE[size])):
-                ratio = found[kind] / found[f"encoder, {kind}"]
-                lines.append(Line(f"{case}: {kind} to the encoder's", ratio, "", f"at most {limit}", limit))
-            share = found["data"] / found["training"]
-            lines.append(Line(f"{case}: sampling and collation, of a training step", share, "", "at most 0.03", 0.03))
+    for case in cases:
+        found = in_a_process("ratios:of_case", **asdict(case), rounds=rounds)
+        for kind, limit in (("training", IN_TRAINING[case.size]), ("inference", AT_INFERENCE[case.size])):
+            ratio = found[kind] / found[f"encoder, {kind}"]
+            lines.append(Line(f"{case}: {kind} to the encoder's", ratio, "", f"at most {limit}", limit))
+        share = found["data"] / found["training"]
         lines += [
-            Line(
-                f"{size}: encoder alone, training step of {BATCH_SIZE} documents, CPU", found["encoder, training"], "s"
-            ),
-            Line(f"{size}: encoder alone, {EXTRACTED} documents forward, CPU", found["encoder, inference"], "s"),
+            Line(f"{case}: sampling and collation, of a training step", share, "", "at most 0.03", 0.03),
+            Line(f"{case}: training step of {BATCH_SIZE} documents, CPU", found["training"], "s"),
+            Line(f"{case}: inference of {EXTRACTED} documents, CPU", found["inference"], "s"),
         ]
     return lines
 
 
-def of_case(size: Size, pairs: Literal["GRC", "MRC"], memory: bool, rounds: int) -> dict[str, float]:
+def of_case(rounds: int, **case: Any) -> dict[str, float]:
     """CPU seconds, the least of all rounds, in each of which everything has its turn."""
     torch.set_num_threads(1)
     material = workload.material()
     documents = material.natural(EXTRACTED)
     settings = TrainingSettings(batch_size=BATCH_SIZE)
-    net = workload.network(Case(size, pairs, memory), material.labels)
+    net = workload.network(Case(**case), material.labels)
     limit = workload.EncoderTraining(net, settings)
     training = workload.Training(net, documents[:BATCH_SIZE], settings)
     batch = training.batch()

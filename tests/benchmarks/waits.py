@@ -6,7 +6,8 @@ Seen on a CPU as well: such questions are operations of their own in the profile
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Literal
+from dataclasses import asdict
+from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -25,15 +26,16 @@ ASKS = ("aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::no
 def measure(size: Size = "small") -> list[Line]:
     lines = []
     for case in workload.cases(size):
-        found = in_a_process("waits:of_case", size=size, pairs=case.pairs, memory=case.memory)
+        found = in_a_process("waits:of_case", **asdict(case))
         lines.append(Line(f"{case}: waits for the device in a training step", sum(found.values()), "", "none", 0.0))
     return lines
 
 
-def of_case(size: Size, pairs: Literal["GRC", "MRC"], memory: bool) -> dict[str, int]:
+def of_case(**case: Any) -> dict[str, int]:
+    """How often each such operation is called."""
     torch.set_num_threads(1)
     material = workload.material()
-    net = workload.network(workload.Case(size, pairs, memory), material.labels)
+    net = workload.network(workload.Case(**case), material.labels)
     training = workload.Training(net, material.natural(2), TrainingSettings())
     batch = training.batch()
     training.step(batch)

@@ -75,6 +75,9 @@ def cases(*sizes: Size) -> list[Case]:
     return [Case(size, pairs, memory) for size in sizes for pairs in ("GRC", "MRC") for memory in (True, False)]
 
 
+CASES = cases("base", "small")
+
+
 def network(case: Case, labels: Labels, **encoder: Any) -> Network:
     """On the CPU, in training mode. `encoder`: settings of the encoder."""
     torch.manual_seed(0)
