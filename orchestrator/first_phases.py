@@ -9,7 +9,7 @@ run, and `gc` leaves the checkpoints alone that some trial still starts from.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from orchestrator.errors import refused
 from orchestrator.plan import PlannedTrial
@@ -28,9 +28,21 @@ def keep(home: Home, study: str, budget: str, trials: Iterable[PlannedTrial]) ->
             needed.setdefault(trial.needs, []).append(trial.key)
     if needed:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(path, json.dumps(needed, indent=1) + "\n")
+        write_durably(path, written(needed))
     else:
         path.unlink(missing_ok=True)
+
+
+def parse(content: bytes) -> dict[str, set[str]]:
+    """First phase's key → keys of the trials that start from it. Raises ValueError."""
+    try:
+        return {str(key): {str(one) for one in keys} for key, keys in json.loads(content).items()}
+    except (AttributeError, TypeError) as error:
+        raise ValueError(str(error)) from None
+
+
+def written(needed: Mapping[str, Iterable[str]]) -> str:
+    return json.dumps({key: list(keys) for key, keys in needed.items()}, indent=1) + "\n"
 
 
 def wanted(home: Home) -> dict[str, set[str]]:
@@ -42,8 +54,8 @@ def wanted(home: Home) -> dict[str, set[str]]:
     paths = sorted([*home.root.glob(f"*/{FILE}"), *home.root.glob(f"*/*/{FILE}")])
     for path in (path for path in paths if path.relative_to(home.root).parts[0] not in RESERVED):
         try:
-            needed = {str(key): {str(one) for one in keys} for key, keys in json.loads(path.read_bytes()).items()}
-        except (ValueError, OSError, AttributeError, TypeError) as error:
+            needed = parse(path.read_bytes())
+        except (ValueError, OSError) as error:
             raise refused(
                 f"{path} cannot be read ({error}), so which first phases are needed is not known; `orchestrate run` of "
                 f"its study writes it again, or move it away"

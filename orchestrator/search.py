@@ -222,19 +222,24 @@ def _lines(journal: Path) -> list[dict[str, Any]]:
         return []
     found = []
     for number, line in enumerate(lines, 1):
-        entry = None
-        try:
-            entry = json.loads(line)
-            is_one = {"search"} < entry.keys() and ({"index", "values"} < entry.keys() or "rung" in entry)
-        except (ValueError, AttributeError):
-            is_one = False
-        if not is_one:
+        entry = parse_line(line)
+        if entry is None:
             raise refused(
                 f"{journal}:{number} is no line of a search; move the file away to begin the search anew; trials "
                 f"that are there are not run again"
             )
         found.append(entry)
     return found
+
+
+def parse_line(line: str) -> dict[str, Any] | None:
+    """A suggestion or a decision; `None` of what is neither."""
+    try:
+        entry = json.loads(line)
+        is_one = {"search"} < entry.keys() and ({"index", "values"} < entry.keys() or "rung" in entry)
+    except (ValueError, AttributeError):
+        return None
+    return entry if is_one else None
 
 
 def _append(journal: Path, entry: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@
     <home>/<study>/<budget>/report/    those of a reduced budget
     <home>/<study>/[<budget>/]first_phases.json    what its trials start from (`orchestrator.first_phases`)
     <home>/cache              encoded data, shared by all trials
+    <home>/.import-*          what an import that is under way has not put in its place (`orchestrator.archive`)
     <home>/patches            what a checkout had changed, by the digest of it
     <home>/mlflow.db, mlartifacts      MLflow, unless `MLFLOW_TRACKING_URI` names another place
 
@@ -72,6 +73,16 @@ class Attempt(BaseModel):
     alone: bool = False
 
 
+class ArchiveOrigin(BaseModel):
+    """The archive that a trial came in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    archive: str
+    """Its name, without its folder."""
+    sha256: str
+
+
 class TrialRecord(BaseModel):
     """What came of one trial. `study`, `budget` and `variant` are those under which it ran first."""
 
@@ -108,6 +119,9 @@ class TrialRecord(BaseModel):
     data_digest: str
     code_epoch: int
     provenance: dict[str, Any] = {}
+    """Of the machine that it ran on, also where it was imported."""
+    imported_from: ArchiveOrigin | None = None
+    """Of a trial that another home has run, or has begun."""
 
     @property
     def has_failed_for_good(self) -> bool:
@@ -126,6 +140,10 @@ STATE, PUT_ASIDE = "last", ".last.old"
 """The folder in which a trial keeps what it would go on from, and what that is called on the way in and out."""
 CHECKPOINT = "checkpoint"
 RECORD, CONFIG, LOG, HISTORY = "record.json", "config.json", "log.txt", "history.jsonl"
+RESULTS = (
+    CONFIG, LOG, HISTORY, "predictions", "counts", "seconds", "settings.json", "metrics.json", "output.txt",
+)  # fmt: skip
+"""What a trial leaves beside its record and its weights; of names without a dot, folders."""
 
 
 @dataclass(frozen=True)
@@ -313,12 +331,12 @@ def write_record(folder: Path, record: TrialRecord) -> None:
     write_durably(folder / RECORD, record.model_dump_json(indent=1) + "\n")
 
 
-def write_durably(path: Path, text: str) -> None:
+def write_durably(path: Path, content: str | bytes) -> None:
     """Write a file so that after a crash either the old or the new content is there, whole."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with open(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
@@ -327,11 +345,16 @@ def write_durably(path: Path, text: str) -> None:
         os.unlink(temporary)
         raise
     # the new name itself is durable only once its folder is
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on disk."""
+    opened = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(opened)
     finally:
-        os.close(folder)
+        os.close(opened)
 
 
 def put_state_aside(folder: Path) -> None:

@@ -32,7 +32,7 @@ from orchestrator.dashboard import note, views
 from orchestrator.dashboard.views import Outline
 from orchestrator.index import Index, Mirror
 from orchestrator.overrides import flat
-from orchestrator.store import CONFIG, HISTORY, LOG, RECORD, Home, TrialRecord, read_history
+from orchestrator.store import CHECKPOINT, LOG, RECORD, RESULTS, Home, TrialRecord, read_history
 from orchestrator.trial import Job
 from reports.records import StudyResults
 from reports.search import SearchResults
@@ -54,10 +54,7 @@ _STATUS = {
     "running": "RUNNING",
     "pruned": "KILLED",
 }
-_ARTIFACTS = (
-    CONFIG, LOG, HISTORY, "predictions", "counts", "seconds", "checkpoint",
-    "settings.json", "metrics.json", "output.txt",
-)  # fmt: skip
+_ARTIFACTS = (*RESULTS, CHECKPOINT)
 _LONGEST_PARAMETER = 6000
 _PER_BATCH = 1000
 _MOST_CHARACTERS_TOLD = 240
@@ -404,10 +401,12 @@ class Tracker:
             tags |= {"failure_cause": record.failure.cause}
         tags |= {"search": "true"} if record.provenance.get("search") else {}
         tags |= {"pruned": "true"} if record.status == "pruned" else {}
+        if (origin := record.imported_from) is not None:
+            tags |= {"imported_from": f"{origin.archive} (sha256 {origin.sha256})"}
         for name, value in tags.items():
             self._client.set_tag(run_id, name, value)
         run = self._client.get_run(run_id)
-        for name in ("failure", "failure_cause", "alone", "search", "pruned"):
+        for name in ("failure", "failure_cause", "alone", "search", "pruned", "imported_from"):
             if name in run.data.tags and name not in tags:
                 self._client.delete_tag(run_id, name)  # of an attempt before, or of the search that gave it up
         # a driver that was killed may have come to make the run and no further

@@ -196,6 +196,7 @@ def start_record(job: Job, *, alone: bool = False) -> TrialRecord:
         data_digest=job.data_digest,
         code_epoch=identity["code"],
         provenance=dict(job.provenance),
+        imported_from=before.imported_from if before is not None and resumes else None,
     )
 
 
