@@ -10,16 +10,16 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator import cost
+from orchestrator import cost, packages
 from orchestrator.errors import Exit, StudyError, did_you_mean, refused
 from orchestrator.index import read_run_ids
 from orchestrator.json_schema import json_schema
@@ -29,10 +29,15 @@ from orchestrator.schema import FULL, LoadedStudy, load
 from orchestrator.store import Home
 from orchestrator.terminal import (
     complain,
+    complain_of_import,
     cost_json,
     cost_lines,
     counts_line,
+    export_json,
+    import_json,
     outcome_json,
+    print_export,
+    print_import,
     print_json,
     print_outcome,
     print_table,
@@ -43,6 +48,9 @@ from orchestrator.terminal import (
 )
 from orchestrator.trainables import Permissions
 from orchestrator.variants import check
+
+if TYPE_CHECKING:
+    from orchestrator.archive.importing import Imported
 
 app = typer.Typer(
     help="From a study in YAML to trained models, an MLflow dashboard and a LaTeX table.",
@@ -62,6 +70,15 @@ class BackendOption(StrEnum):
 
     ray = "ray"
     inline = "inline"
+
+
+class CheckpointsOption(StrEnum):
+    """Which weights leave a home: what others go on from, also the best of each variant, all, or none."""
+
+    needed = "needed"
+    best = "best"
+    all = "all"
+    none = "none"
 
 
 class KeepOption(StrEnum):
@@ -103,10 +120,24 @@ RetriesOption = Annotated[
 MaxHoursOption = Annotated[
     float | None, typer.Option(min=0, help="Refuse if the trials will take longer together.", metavar="HOURS")
 ]
+OfflineOption = Annotated[
+    bool,
+    typer.Option(
+        "--offline", help="No MLflow, no report, no network: for a machine with torch and transformers alone."
+    ),
+]
 AllowImportOption = Annotated[bool, typer.Option("--allow-import", help="Import the function that the study names.")]
 AllowCommandOption = Annotated[bool, typer.Option("--allow-command", help="Run the command that the study names.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 HOME = Path("runs")
+_NO_NETWORK = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+"""Read by libraries when they are loaded."""
 
 
 def main() -> None:
@@ -120,6 +151,12 @@ def main() -> None:
         n_problems = len(error.problems)
         if n_problems > 1:
             print(f"{n_problems} problems", file=sys.stderr)
+        sys.exit(Exit.INVALID)
+    except ModuleNotFoundError as error:
+        name = (error.name or "").partition(".")[0]
+        if name not in packages.KNOWN:
+            raise
+        print(packages.refusal([name], "this command needs"), file=sys.stderr)
         sys.exit(Exit.INVALID)
     except KeyboardInterrupt:
         sys.exit(Exit.INTERRUPTED)
@@ -246,13 +283,15 @@ def run(
     trial_gpus: TrialGpusOption = None,
     retries: RetriesOption = 2,
     max_hours: MaxHoursOption = None,
+    offline: OfflineOption = False,
     allow_import: AllowImportOption = False,
     allow_command: AllowCommandOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run what is missing of a study, and report on all of it.
 
-    A trial that failed by a fault of its own is left alone; `orchestrate retry` runs it again.
+    A trial that failed by a fault of its own is left alone; `orchestrate retry` runs it again. What ran with --offline
+    comes home by `orchestrate export` there and `orchestrate import` here.
     """
     _run(**locals())
 
@@ -276,6 +315,7 @@ def retry(
     trial_gpus: TrialGpusOption = None,
     retries: RetriesOption = 2,
     max_hours: MaxHoursOption = None,
+    offline: OfflineOption = False,
     allow_import: AllowImportOption = False,
     allow_command: AllowCommandOption = False,
     as_json: JsonOption = False,
@@ -380,6 +420,7 @@ def report(
     study = studies[0]
     if (study / "record.json").is_file():
         raise refused(f"{study} is the folder of a report, wanted a study file, or --check or --rebuild")
+    packages.refuse_if_missing(packages.REPORTS, "a report is made with")
     from orchestrator import report as reporting
 
     planned = _plan(study, budget, home, data)
@@ -447,6 +488,7 @@ def _tell_files(files: Mapping[str, Path], as_json: bool) -> None:
 @app.command()
 def sync(home: HomeOption = HOME, as_json: JsonOption = False) -> None:
     """Bring MLflow up to date with all that is in a home: it may have been down while trials ran."""
+    packages.refuse_if_missing(packages.TRACKER, "runs are tracked with")
     from orchestrator.tracking import sync as bring_up_to_date
     from orchestrator.trial import now
 
@@ -460,6 +502,106 @@ def sync(home: HomeOption = HOME, as_json: JsonOption = False) -> None:
     if synced.trouble is not None:
         print(f"MLflow at {synced.uri} cannot be written: {synced.trouble}", file=sys.stderr)
         raise typer.Exit(Exit.TRIAL_FAILED)
+
+
+@app.command("export")
+def export_command(
+    out: Annotated[Path, typer.Option(help="The archive to write; packed if it ends in .gz.", metavar="FILE")],
+    studies: Annotated[
+        list[str] | None, typer.Argument(help="Studies, by file or name; without, all trials.", metavar="[STUDY]...")
+    ] = None,
+    keys: Annotated[
+        list[str] | None, typer.Option("--key", help="A trial, by the first letters of its key.", metavar="KEY")
+    ] = None,
+    checkpoints: Annotated[
+        CheckpointsOption, typer.Option(help="Weights: what others go on from; also the best; all; none.")
+    ] = CheckpointsOption.needed,
+    home: HomeOption = HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Write trials into one file, for another home: records, scores, logs, and what interrupted ones go on from."""
+    from orchestrator.archive.exporting import export
+
+    place = _existing(home)
+    names = [_name_of(study) for study in studies or []]
+    done = export(place, Path(os.path.abspath(out)), names, keys or [], checkpoints.value)
+    print_json(export_json(done)) if as_json else print_export(done)
+    for told in done.left_out:
+        print(f"left out: {told}", file=sys.stderr)
+
+
+@app.command("import")
+def import_command(
+    archives: Annotated[list[Path], typer.Argument(help="Files that `orchestrate export` wrote.", metavar="FILE...")],
+    studies: Annotated[
+        list[Path] | None, typer.Option("--study", help="A study file: write its report too.", metavar="FILE")
+    ] = None,
+    home: HomeOption = HOME,
+    data: DataOption = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Leave MLflow as it is; `orchestrate sync` does it later.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Take over trials that another home has run, and bring MLflow up to date with them.
+
+    What is here is never overwritten: a trial that has finished here with other scores is told as a conflict.
+    """
+    from orchestrator.archive.importing import import_archives
+    from orchestrator.tracking import sync as bring_up_to_date
+    from orchestrator.trial import now
+
+    loaded = [_load(study) for study in studies or []]
+    if not offline:
+        packages.refuse_if_missing(packages.TRACKER, "runs are tracked with", "say --offline")
+    if loaded:
+        packages.refuse_if_missing(packages.REPORTS, "a report is made with", "leave --study out")
+    place = _home(home)
+    imported = import_archives(place, archives)
+    files: dict[tuple[str, str], dict[str, Path]] = {}
+    with _standard_output_is_ours():
+        faults = [fault for one in loaded for fault in _report_imported(one, imported, place, data, files)]
+        synced = None
+        if not offline:
+            with place.held():
+                synced = bring_up_to_date(place, now())
+    if as_json:
+        print_json(import_json(imported, files, synced, place))
+    else:
+        print_import(imported, files, synced, place)
+    complain_of_import(imported, synced, place)
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    if faults:
+        raise typer.Exit(Exit.INVALID)
+    is_complete = not any(one.of("conflict") or one.of("running") for one in imported)
+    if not is_complete or (synced is not None and synced.trouble is not None):
+        raise typer.Exit(Exit.TRIAL_FAILED)
+
+
+def _report_imported(
+    loaded: LoadedStudy,
+    imported: Iterable[Imported],
+    home: Home,
+    data: Path | None,
+    files: dict[tuple[str, str], dict[str, Path]],
+) -> list[str]:
+    """Write the reports of a study under the budgets that were imported, into `files`; what keeps one from being
+    written."""
+    from orchestrator import report as reporting
+
+    name, search = loaded.study.study, _search_path(data)
+    budgets = sorted({budget for one in imported for budget in one.studies.get(name, ())})
+    faults = [] if budgets else [f"{loaded.path}: no trial of {name} is in what was imported, so no report is written"]
+    for budget in budgets:
+        try:
+            planned = plan(loaded, _known_budget(loaded, budget), home, search)
+        except StudyError as error:
+            faults += map(str, error.problems)
+            continue
+        if any(trial.is_finished for trial in planned.trials):
+            _, files[name, budget] = reporting.write(planned, home, search)
+    return faults
 
 
 @app.command()
@@ -592,9 +734,7 @@ def ui(
         raise refused(f"there is no {place.database} yet; run a study, or name another home by --home")
     if budget is not None and study is None:
         raise refused(f"--budget {budget} was given without the study that it is of")
-    name = study
-    if study is not None and (Path(study).suffix in (".yaml", ".yml") or os.sep in study):
-        name = _load(Path(study)).study.study
+    name = None if study is None else _name_of(study)
     if not is_served:
         server.refuse_if_taken(port)
     found = server.find(uri, name, budget)
@@ -662,6 +802,7 @@ def data_get(
     """Download a data set from where its authors publish it, and check it."""
     from model.data import catalog
 
+    packages.refuse_if_missing(["pooch"], "downloads are made with")
     with _value_errors_are_refusals():
         fetched = catalog.get(name, folder, protocol=protocol)
     if as_json:
@@ -687,6 +828,12 @@ def _load(path: Path) -> LoadedStudy:
         raise refused(f"{path}: {error.strerror}") from None
 
 
+def _name_of(study: str) -> str:
+    """Of a study that is given by its file or its name."""
+    is_file = Path(study).suffix in (".yaml", ".yml") or os.sep in study
+    return _load(Path(study)).study.study if is_file else study
+
+
 def _run(
     *,
     study: Path,
@@ -695,12 +842,16 @@ def _run(
     data: Path | None,
     backend: BackendOption,
     jobs: int | None,
+    offline: bool,
     allow_import: bool,
     allow_command: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
     from orchestrator import execution
+
+    if offline:
+        os.environ.update(_NO_NETWORK)
 
     loaded, place = _load(study), _home(home)
     with _standard_output_is_ours():
@@ -712,6 +863,7 @@ def _run(
                 data=_search_path(data),
                 backend=backend.value,
                 at_most=jobs,
+                offline=offline,
                 permissions=Permissions(allow_import, allow_command),
                 **options,
             ),

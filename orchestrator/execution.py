@@ -9,11 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from orchestrator import cost, first_phases, index, preflight, progress, provenance, report
+from orchestrator import cost, first_phases, index, packages, preflight, progress, provenance, report
 from orchestrator import plan as planning
 from orchestrator import search as searches
+from orchestrator.archive.importing import put_back
 from orchestrator.dashboard import note, views
-from orchestrator.errors import Exit, StudyError
+from orchestrator.errors import Exit, StudyError, refused
 from orchestrator.events import Listener, Listeners
 from orchestrator.failures import full_disk, is_full
 from orchestrator.index import Index
@@ -60,6 +61,8 @@ class Options:
     retries: int = RETRIES
     max_hours: float | None = None
     """Refuse to start if the trials are expected to take longer together."""
+    offline: bool = False
+    """Without tracker and report, for a machine that has neither them nor a network."""
     only: frozenset[str] | None = None
     """Keys of the trials to run, also if they have failed for good; `None`: all that are missing."""
     permissions: Permissions = Permissions()
@@ -77,8 +80,9 @@ class Outcome:
     """Keys of the trials that came to their end in this run."""
     cached: int
     files: dict[str, Path]
-    """The report; empty where no trial has finished."""
-    tracking: str
+    """The report; empty where no trial has finished, or the run was offline."""
+    tracking: str | None
+    """Where the tracker is; `None` of a run that was offline."""
     trouble: str | None
     """Why the tracker is not up to date, if it is not."""
     interrupted: bool
@@ -102,9 +106,11 @@ class Outcome:
 
 def run(loaded: LoadedStudy, home: Home, options: Options) -> Outcome:
     """Run the missing trials of a study. Raises StudyError, before any trial starts, for what cannot be run."""
+    _refuse_what_is_not_installed(options)
     home.refuse_if_not_writable()
     with caught() as interrupts, home.held(), index.opened(home.index) as books:
         clear_left_over(home.root)
+        put_back(home)
         settled = home.settle(now())
         home.refresh(books)
         planned = _plan(loaded, home, options)
@@ -120,7 +126,7 @@ def run(loaded: LoadedStudy, home: Home, options: Options) -> Outcome:
             named = {trial.key for trial in chosen}
             before = [trial for trial in planned.before((*chosen, *to_come)) if trial.key not in named]
             _refuse_what_cannot_be(planned, [*before, *chosen, *to_come], resources, machine, home, options)
-        tracker = Tracker(home, planned.study.study, options.budget, books)
+        tracker = None if options.offline else Tracker(home, planned.study.study, options.budget, books)
         kept = _Kept(home, books)
         jobs = _Jobs(planned, home, options, resources)
         searcher = None
@@ -134,12 +140,13 @@ def run(loaded: LoadedStudy, home: Home, options: Options) -> Outcome:
             shares=_shares(planned),
             source=searcher,
         )
-        listeners: list[Listener] = [kept, tracker] if searcher is None else [searcher, kept, tracker]
+        listeners: list[Listener] = [one for one in (searcher, kept, tracker) if one is not None]
         try:
             with _stopping_if_full(queue):
                 note.keep(home, loaded)
-                tracker.open()
-                tracker.present(views.of_plan(planned))
+                if tracker is not None:
+                    tracker.open()
+                    tracker.present(views.of_plan(planned))
                 if not queue.is_done:
                     _run_queue(planned, queue, jobs, machine, listeners, interrupts)
         except KeyboardInterrupt:
@@ -152,21 +159,22 @@ def run(loaded: LoadedStudy, home: Home, options: Options) -> Outcome:
         with _stopping_if_full(queue):
             # a search has suggested more since
             first_phases.keep(home, after.study.study, options.budget, (*after.trials, *after.to_come))
-            if any(trial.is_finished for trial in after.trials):
+            if any(trial.is_finished for trial in after.trials) and not options.offline:
                 results, files = report.write(after, home, options.data)
-        tracker.again()
-        of_first_phases = [trial.record for trial in after.first_phases if trial.record is not None]
-        tracker.reconcile([*settled, *of_first_phases, *after.records])
-        if results is not None:
-            with _stopping_if_full(queue):
-                tracker.summarise(results, files)
+        if tracker is not None:
+            tracker.again()
+            of_first_phases = [trial.record for trial in after.first_phases if trial.record is not None]
+            tracker.reconcile([*settled, *of_first_phases, *after.records])
+            if results is not None:
+                with _stopping_if_full(queue):
+                    tracker.summarise(results, files)
         return Outcome(
             plan=after,
             executed=tuple(kept.ended_keys),
             cached=sum(trial.is_finished or trial.is_given_up for trial in planned.trials),
             files=files,
-            tracking=provenance.masked(tracker.uri),
-            trouble=tracker.trouble,
+            tracking=None if tracker is None else provenance.masked(tracker.uri),
+            trouble=None if tracker is None else tracker.trouble,
             interrupted=interrupts.requested,
             stopped=queue.stopped,
             warnings=() if results is None else results.warnings,
@@ -182,6 +190,17 @@ def _stopping_if_full(queue: Queue) -> Iterator[None]:
         if not is_full(error):
             raise
         queue.stopped = queue.stopped or full_disk(str(error))
+
+
+def _refuse_what_is_not_installed(options: Options) -> None:
+    """Before anything starts: a study would end with its trials done, and no report. Raises StudyError."""
+    tracked = () if options.offline else (*packages.TRACKER, *packages.REPORTS)
+    on_ray = ("ray",) if options.backend == "ray" else ()
+    absent = packages.missing([*on_ray, *tracked])
+    inline = ["--backend inline"] if "ray" in absent else []
+    without = [*inline, *(["--offline"] if set(absent) & set(tracked) else [])]
+    if absent:
+        raise refused(packages.refusal(absent, "this run needs", f"say {' '.join(without)} to go without"))
 
 
 def run_pilots(loaded: LoadedStudy, home: Home, options: Options) -> None:
@@ -237,6 +256,7 @@ def _refuse_what_cannot_be(
 ) -> None:
     here = None if options.address else machine
     problems = preflight.check(planned, resources, here, options.permissions)
+    problems += preflight.search_problems(planned)
     expected = cost.estimate(planned, chosen, home, cost.slots(resources, machine, options.at_most))
     problems += cost.problems(expected, len(chosen), home, options.max_hours)
     if problems:
@@ -370,7 +390,7 @@ def _run_queue(
         # Tune would ask for one more than there is room for, before those that run could tell anything
         options = replace(options, at_most=cost.slots(queue.resources, machine, options.at_most))
     restarts = 0
-    with progress.shown(planned, queue.n_waiting) as shown:
+    with progress.shown(planned, queue.n_waiting) as shown, interrupts.saying(shown.say):
         listener = Listeners([*listeners, shown])
         while not queue.is_done and not interrupts.requested:
             n_before = queue.n_ended

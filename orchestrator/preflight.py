@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator import provenance
+from orchestrator import packages, provenance
 from orchestrator.errors import Problem
 from orchestrator.plan import Plan
 from orchestrator.positions import Path_
@@ -52,6 +52,13 @@ def resource_problems(plan: Plan, resources: Resources, machine: Machine) -> lis
         )
         problems.append(problem((*place, "gpus"), message))
     return problems
+
+
+def search_problems(plan: Plan) -> list[Problem]:
+    """What keeps a search from suggesting more."""
+    absent = packages.missing(["optuna"]) if plan.to_come else []
+    told = packages.refusal(absent, "a search suggests settings by") if absent else ""
+    return [plan.loaded.positions.problem(("search",), told)] if told else []
 
 
 def _permission(plan: Plan, permissions: Permissions) -> list[Problem]:

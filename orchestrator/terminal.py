@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -14,14 +15,19 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cost import Estimate
+from orchestrator.dashboard import note
 from orchestrator.plan import PRETRAINING, Plan, PlannedTrial
+from orchestrator.schema import FULL
 from orchestrator.search import Search
 from orchestrator.store import LOG, Home, TrialRecord
-from orchestrator.words import size
+from orchestrator.words import counted, size
 from reports.settings import word
 
 if TYPE_CHECKING:
+    from orchestrator.archive.exporting import Exported
+    from orchestrator.archive.importing import Imported, Trial
     from orchestrator.execution import Outcome
+    from orchestrator.tracking import Synced
 
 
 def print_json(value: Any) -> None:
@@ -71,6 +77,8 @@ def _outcome_of(record: TrialRecord, run_ids: Mapping[str, str], shown: Callable
         "ended": record.ended,
         "duration_s": record.duration_s,
     }
+    if record.imported_from is not None:
+        told["imported_from"] = record.imported_from.model_dump()
     if record.failure is not None:
         told["failure"] = f"{record.failure.kind}: {record.failure.message}"
         told["failure_cause"] = record.failure.cause
@@ -213,6 +221,7 @@ def outcome_json(outcome: Outcome, run_ids: Mapping[str, str]) -> dict[str, Any]
         "report": {name: str(path) for name, path in outcome.files.items()},
         "warnings": list(outcome.warnings),
         "tracking": {"uri": outcome.tracking, "trouble": outcome.trouble},
+        "offline": outcome.tracking is None,
     }
 
 
@@ -238,8 +247,16 @@ def print_outcome(outcome: Outcome, home: Home) -> None:
     for title, name in titles.items():
         if name in outcome.files:
             print(f"{title:<7} {outcome.files[name]}")
+    if outcome.tracking is None:
+        print(f"offline: no report, and nothing in MLflow; to bring this home: {export_command(outcome, home)}")
+        return
     in_home = outcome.tracking.startswith("sqlite:") and str(home.database) in outcome.tracking
     print(f"MLflow  {shlex.join(['orchestrate', 'ui', '--home', str(home.root)]) if in_home else outcome.tracking}")
+
+
+def export_command(outcome: Outcome, home: Home) -> str:
+    name = outcome.plan.study.study
+    return shlex.join(["orchestrate", "export", name, "--home", str(home.root), "--out", f"{name}.tar.gz"])
 
 
 def _retry_command(study: str, outcome: Outcome) -> str:
@@ -278,3 +295,114 @@ def complain(outcome: Outcome, home: Home, study: str) -> None:
         print(f"stopped: {outcome.stopped}", file=sys.stderr)
     if outcome.interrupted:
         print("interrupted; the same command goes on from here", file=sys.stderr)
+
+
+# ------------------------------------------------------------------------------------------------------------- archives
+
+
+_Reports = Mapping[tuple[str, str], Mapping[str, Path]]
+"""Study and budget → the files of its report."""
+
+
+def export_json(done: Exported) -> dict[str, Any]:
+    return {
+        "file": str(done.file),
+        "sha256": done.sha256,
+        "bytes": done.bytes,
+        "unpacked_bytes": done.unpacked_bytes,
+        "trials": done.trials,
+        "studies": done.studies,
+        "left_out": list(done.left_out),
+    }
+
+
+def print_export(done: Exported) -> None:
+    n = sum(done.trials.values())
+    told = ", ".join(f"{n} {status}" for status, n in sorted(done.trials.items()))
+    print(f"{done.file}: {counted(n, 'trial')} ({told}), {size(done.bytes)}")
+    print(f"at home: {shlex.join(['orchestrate', 'import', done.file.name])}")
+
+
+def import_json(imported: Sequence[Imported], reports: _Reports, synced: Synced | None, home: Home) -> dict[str, Any]:
+    tracking = None if synced is None else {"uri": synced.uri, "trouble": synced.trouble}
+    return {
+        "home": str(home.root),
+        "archives": [
+            {
+                "file": str(one.archive),
+                "sha256": one.sha256,
+                "trials": [_imported_json(trial) for trial in one.trials],
+                "counts": dict(Counter(trial.what for trial in one.trials)),
+                "kept": list(one.kept),
+            }
+            for one in imported
+        ],
+        "report": {
+            f"{study}/{budget}": {name: str(path) for name, path in files.items()}
+            for (study, budget), files in reports.items()
+        },
+        "to_report": _report_commands(imported, reports, home),
+        "tracking": tracking,
+    }
+
+
+def _imported_json(trial: Trial) -> dict[str, Any]:
+    record = trial.record
+    names = ("key", "study", "budget", "variant", "seed", "status")
+    return {**{name: getattr(record, name) for name in names}, "what": trial.what, "told": trial.told}
+
+
+def print_import(imported: Sequence[Imported], reports: _Reports, synced: Synced | None, home: Home) -> None:
+    titles = {
+        "taken": "taken over",
+        "there": "there already",
+        "conflict": "with other scores here, left as they are",
+        "running": "running here, left as they are",
+    }
+    for one in imported:
+        found = Counter(trial.what for trial in one.trials)
+        told = ", ".join(f"{found[what]} {title}" for what, title in titles.items() if found[what])
+        print(f"{one.archive}: {counted(len(one.trials), 'trial')}, {told}")
+    if synced is not None and synced.trouble is None:
+        print(f"MLflow  {synced.uri}: {counted(synced.trials, 'trial')} up to date")
+    for files in reports.values():
+        for name in ("report.html", "table.md"):
+            if name in files:
+                print(f"report  {files[name]}")
+                break
+    for command in _report_commands(imported, reports, home):
+        print(f"report: {command}")
+    if synced is None:
+        print(f"MLflow: {_sync_command(home)}")
+
+
+def complain_of_import(imported: Sequence[Imported], synced: Synced | None, home: Home) -> None:
+    """What was not taken over as it is, on standard error."""
+    for one in imported:
+        for trial in (*one.of("conflict"), *one.of("running")):
+            record = trial.record
+            who = f"{record.key} {record.variant}, seed {record.seed}"
+            print(f"{trial.what}: {who}: {trial.told}", file=sys.stderr)
+        for path in one.kept:
+            print(f"kept: {home.root / path} is other than that of {one.archive}", file=sys.stderr)
+    if synced is not None and synced.trouble is not None:
+        print(f"MLflow is not up to date ({synced.trouble}): {_sync_command(home)}", file=sys.stderr)
+
+
+def _report_commands(imported: Sequence[Imported], reports: _Reports, home: Home) -> list[str]:
+    """What to type for the reports that were not written."""
+    wanted = {(study, budget) for one in imported for study, some in one.studies.items() for budget in some}
+    commands = []
+    for study, budget in sorted(wanted - set(reports)):
+        words = ["orchestrate", "report", _study_file(study, imported, home), "--home", str(home.root)]
+        commands.append(shlex.join([*words, *([] if budget == FULL else ["--budget", budget])]))
+    return commands
+
+
+def _study_file(study: str, imported: Sequence[Imported], home: Home) -> str:
+    """The file that was typed where the study ran, if it is here too; else the copy that came with its trials."""
+    for record in (trial.record for one in imported for trial in one.trials):
+        for typed in record.provenance.get("command") or () if record.study == study else ():
+            if Path(typed).suffix in (".yaml", ".yml") and Path(typed).is_file():
+                return typed
+    return str(note.path_of(home, study))

@@ -29,10 +29,8 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-from syntok import segmenter
 
 from model.data.document import Document, Entity, Mention, Relation
 from model.data.files import read_text
@@ -137,12 +135,23 @@ def words_of(text: str) -> list[tuple[int, int]]:
 
 def sentence_starts(text: str) -> list[int]:
     """The character at which each sentence begins, by syntok; at least one for a text that is not blank."""
+    from syntok import segmenter  # here, as no other data set needs it
+
     return [sentence[0].offset for paragraph in segmenter.analyze(text) for sentence in paragraph]
 
 
 def segmentation() -> str:
-    """What decides sentences and words besides the text; part of a trial's identity."""
-    return f"reader {READER}, syntok {version('syntok')}"
+    """What decides sentences and words besides the text; part of a trial's identity.
+
+    Raises ValueError where syntok is not installed.
+    """
+    try:
+        return f"reader {READER}, syntok {version('syntok')}"
+    except PackageNotFoundError:
+        raise ValueError(
+            "the sentences of cdr are found by the package syntok, which is not installed (builtin, docred and "
+            "redocred go without it); type: pip install syntok"
+        ) from None
 
 
 # ------------------------------------------------------------------------------------------------------- lines
