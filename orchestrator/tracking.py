@@ -18,14 +18,18 @@ import logging
 import os
 import re
 import shutil
+import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import unquote, urlparse
+from urllib.request import urlopen
 
 from orchestrator import dashboard, index, provenance
 from orchestrator.dashboard import note, views
@@ -47,6 +51,8 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
+_ANSWERS_S = 5.0
+"""Seconds in which a server has to answer before anything is asked of it; MLflow's client would try for a minute."""
 _STATUS = {
     "finished": "FINISHED",
     "failed": "FAILED",
@@ -135,6 +141,7 @@ class Tracker:
     @_mirrored
     def open(self) -> None:
         """Create database and experiment, before anything else could."""
+        knock(self.uri)
         prepare()
         from mlflow import MlflowClient
 
@@ -543,6 +550,25 @@ def _with_counts(results: StudyResults | SearchResults, files: Mapping[str, Path
     if path is None or isinstance(results, SearchResults):
         return results
     return replace(results, counts=counts.read(path.read_bytes()))
+
+
+def knock(uri: str) -> None:
+    """Raises ConnectionError where a server does not answer in seconds. Any answer will do, also that it wants a
+    password, or a certificate that MLflow may have been told to trust."""
+    if not uri.startswith(("http://", "https://")):
+        return
+    place = urlparse(uri)
+    address = f"{place.scheme}://{place.netloc.rpartition('@')[2]}{place.path.rstrip('/')}/health"
+    try:
+        urlopen(address, timeout=_ANSWERS_S).close()
+    except HTTPError as error:
+        error.close()
+    except (OSError, HTTPException) as error:
+        why = getattr(error, "reason", error)
+        if isinstance(why, ssl.SSLError) and not isinstance(why, TimeoutError):
+            return
+        told = f"no answer in {_ANSWERS_S:g} seconds" if isinstance(why, TimeoutError) else str(why)
+        raise ConnectionError(told) from None
 
 
 def prepare() -> None:

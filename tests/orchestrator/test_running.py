@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import sqlite3
+import threading
+import time
 from collections import Counter
 
 import pytest
 
-from orchestrator import execution, reproduction
+from orchestrator import execution, reproduction, tracking
 from orchestrator.errors import Exit, StudyError
 from orchestrator.execution import Options
 from orchestrator.schema import load
@@ -197,6 +200,46 @@ def test_a_study_runs_on_without_its_tracker_and_is_brought_up_to_date_later(tmp
     _, runs = mlflow_runs(tmp_path)
     assert len(runs) == 4
     assert all(r.data.metrics["test/relation_strict_f1"] > 40 for r in runs)
+
+
+@pytest.mark.parametrize("answers", [None, 200, 401, 500])
+def test_a_server_that_does_not_answer_is_given_up_in_seconds(monkeypatch, answers):
+    monkeypatch.setattr(tracking, "_ANSWERS_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            connection, _ = server.accept()
+            if answers is None:
+                time.sleep(1)  # taken, and never answered
+            else:
+                connection.recv(4096)
+                connection.sendall(f"HTTP/1.1 {answers} So\r\nContent-Length: 0\r\n\r\n".encode())
+            connection.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        uri = f"http://user:secret@127.0.0.1:{server.getsockname()[1]}/mlflow/"
+        began = time.monotonic()
+        if answers is None:
+            with pytest.raises(ConnectionError, match="no answer in 0.3 seconds"):
+                tracking.knock(uri)
+            assert time.monotonic() - began < 0.9
+        else:
+            tracking.knock(uri)
+        thread.join()
+    with pytest.raises(ConnectionError, match="refused"):
+        tracking.knock(uri)
+
+
+def test_a_study_begins_within_seconds_where_no_server_answers(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(tracking, "_ANSWERS_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:  # takes connections, and nobody reads from them
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.getsockname()[1]}")
+        began = time.monotonic()
+        outcome = run(tmp_path)
+        assert time.monotonic() - began < 15
+    assert outcome.exit_code == Exit.DONE and "no answer in 0.2 seconds" in outcome.trouble
+    assert "the study runs on, `orchestrate sync` brings it up to date" in caplog.text
 
 
 def test_the_report_is_there_before_the_tracker_is_asked_for_what_it_has_missed(tmp_path, monkeypatch):
