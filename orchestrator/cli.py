@@ -24,7 +24,7 @@ from orchestrator.errors import Exit, StudyError, did_you_mean, refused
 from orchestrator.index import read_run_ids
 from orchestrator.json_schema import json_schema
 from orchestrator.plan import Plan, plan
-from orchestrator.preflight import Machine
+from orchestrator.preflight import Machine, resource_problems
 from orchestrator.schema import FULL, LoadedStudy, load
 from orchestrator.store import Home
 from orchestrator.terminal import (
@@ -226,8 +226,11 @@ def plan_command(
             execution.run_pilots(loaded, place, execution.Options(**options, at_most=jobs, backend=backend.value))
     planned = plan(loaded, options["budget"], place, options["data"])
     resources = planned.resources
-    slots = cost.slots(resources, Machine.here(cpus, gpus if gpus is not None or resources.most_gpus else 0), jobs)
+    machine = Machine.here(cpus, gpus if gpus is not None or resources.most_gpus else 0)
+    slots = cost.slots(resources, machine, jobs)
     to_run = planned.to_run
+    # not refused: another machine or a cluster may have what this one has not
+    impossible = resource_problems(planned, resources, machine) if to_run else []
     expected = cost.estimate(planned, to_run, place, slots)
     states = Counter(trial.state for trial in planned.trials)
     if as_json:
@@ -245,6 +248,7 @@ def plan_command(
                 "counts": dict(states),
                 **search_json(planned),
                 "cost": cost_json(expected),
+                "warnings": [str(problem) for problem in impossible],
             }
         )
     else:
@@ -254,6 +258,8 @@ def plan_command(
         print(counts_line(planned, states))
         for line in cost_lines(expected, len(to_run)):
             print(line)
+    for problem in impossible:
+        print(f"`orchestrate run` would refuse this here: {problem}", file=sys.stderr)
     problems = cost.problems(expected, len(to_run), place, max_hours) if to_run else []
     if problems:
         raise StudyError(problems)

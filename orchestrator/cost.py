@@ -49,6 +49,9 @@ class Estimate:
     remedy: str
     """What would measure them."""
     disk_bytes: int | None
+    """What the trials will leave, and keep beside while they run."""
+    disk_bytes_there: int = 0
+    """What of that those that were begun before take up already."""
 
 
 def estimate(plan: Plan, chosen: Sequence[PlannedTrial], home: Home, slots: int = 1) -> Estimate:
@@ -78,7 +81,9 @@ def estimate(plan: Plan, chosen: Sequence[PlannedTrial], home: Home, slots: int 
     remedy = (
         "`orchestrate plan --pilot` measures an epoch of each" if has_pilot else "the first trial of each will tell"
     )
-    return Estimate(hours, wall, slots, sources, unknown, remedy, disk_bytes(plan, chosen, home, slots))
+    there = sum(_size(home.trial(trial.key)) for trial in chosen if trial.record is not None)
+    n_bytes = disk_bytes(plan, chosen, home, slots)
+    return Estimate(hours, wall, slots, sources, unknown, remedy, n_bytes, min(there, n_bytes or 0))
 
 
 def problems(expected: Estimate, n_trials: int, home: Home, max_hours: float | None) -> list[Problem]:
@@ -86,9 +91,11 @@ def problems(expected: Estimate, n_trials: int, home: Home, max_hours: float | N
     found = []
     # a home that does not exist yet will lie on the disk of the folder that does
     free = shutil.disk_usage(next(folder for folder in (home.root, *home.root.parents) if folder.is_dir())).free
-    if expected.disk_bytes is not None and expected.disk_bytes > free:
+    more = (expected.disk_bytes or 0) - expected.disk_bytes_there
+    if more > free:
+        besides = f" besides the {size(expected.disk_bytes_there)} there" if expected.disk_bytes_there else ""
         found.append(
-            f"{counted(n_trials, 'trial')} will leave about {size(expected.disk_bytes)} in {home.root}, "
+            f"{counted(n_trials, 'trial')} will leave about {size(more)}{besides} in {home.root}, "
             f"which has {size(free)} free; make room (`orchestrate gc` clears checkpoints), or choose "
             f"another by --home"
         )

@@ -14,6 +14,7 @@ from orchestrator.schema import Resources, load
 from orchestrator.store import Home, write_record
 from tests.orchestrator.samples import HEAD, SWEEP, write
 from tests.orchestrator.standin import STANDIN
+from tests.orchestrator.test_command import orchestrate
 from tests.orchestrator.test_plan import planned, record
 
 TWO = HEAD.replace("seeds: 2", "seeds: 4") + "variants:\n  a: {}\n  b: {settings: {training.epochs: 3}}\n"
@@ -110,3 +111,34 @@ def test_a_pilot_is_one_epoch_of_each_variant_that_was_not_measured(tmp_path):
 )
 def test_as_many_trials_run_side_by_side_as_there_is_room_for(resources, machine, at_most, slots):
     assert cost.slots(resources, machine, at_most) == slots
+
+
+def test_what_an_interrupted_trial_takes_up_already_is_not_asked_for_again(tmp_path, monkeypatch):
+    text = HEAD.replace("seeds: 2", "seeds: 1")
+    plan = planned(tmp_path, text)
+    home = Home.at(tmp_path / "home")
+    (trial,) = plan.missing
+    weights = STANDIN.disk_bytes(trial.variant.settings)
+    (home.trial(trial.key) / "last").mkdir(parents=True)
+    write_record(home.trial(trial.key), record(trial, "interrupted"))
+    with (home.trial(trial.key) / "last" / "state").open("wb") as state:
+        state.truncate(6 * weights)
+    plan = planned(tmp_path, text)
+    expected = cost.estimate(plan, plan.missing, home)
+    assert expected.disk_bytes == 8 * weights and 6 * weights <= expected.disk_bytes_there < 6 * weights + 10**4
+    free = cost.shutil.disk_usage(tmp_path)
+    for room, n_problems in ((2 * weights, 0), (weights, 1)):
+        monkeypatch.setattr(cost.shutil, "disk_usage", lambda folder, room=room: free._replace(free=room))
+        problems = cost.problems(expected, 1, home, None)
+        assert len(problems) == n_problems
+    assert " besides the " in problems[0].message
+
+
+def test_a_plan_tells_of_what_a_run_would_refuse_here(tmp_path):
+    path = write(tmp_path, SWEEP + "resources: {cpus: 4000}\n")
+    code, output, errors = orchestrate("plan", path, "--home", tmp_path / "home")
+    assert code == 0 and "4 trials: 4 new" in output
+    assert f"`orchestrate run` would refuse this here: {path}:10:19 resources.cpus: a trial wants 4000 CPUs" in errors
+    told = json.loads(orchestrate("plan", path, "--home", tmp_path / "home", "--json")[1])
+    assert len(told["warnings"]) == 1 and "4000 CPUs" in told["warnings"][0]
+    assert orchestrate("plan", path, "--home", tmp_path / "home", "--cpus", 4000)[2] == ""
