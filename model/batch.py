@@ -23,14 +23,21 @@ Group = TypeVar("Group")
 
 
 @dataclass(frozen=True)
-class Windows:
-    """Sub-words of all documents as an encoder takes them: W windows, the longest of L sub-words, marks counted."""
+class WindowGroup:
+    """W windows that are encoded together, the longest of L sub-words, marks counted."""
 
     ids_WL: Tensor
     real_WL: Tensor | None
     """Whether a place is no padding; None where nothing is padded."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Sub-words of all documents as an encoder takes them."""
+
+    groups: tuple[WindowGroup, ...]
     taken_T: Tensor
-    """Where the sub-words of all documents lie in the windows, laid end to end."""
+    """Where the sub-words of all documents lie in the windows of all groups, laid end to end."""
 
 
 @dataclass(frozen=True)
@@ -180,25 +187,26 @@ def _packed_bytes(tensor: Tensor) -> int:
 
 
 def _tensors(group: Any) -> Iterator[Tensor]:
-    for field in fields(group):
-        value = getattr(group, field.name)
-        if isinstance(value, Tensor):
-            yield value
-        elif is_dataclass(value):
+    if isinstance(group, Tensor):
+        yield group
+    elif isinstance(group, tuple):
+        for value in group:
             yield from _tensors(value)
+    elif is_dataclass(group):
+        for field in fields(group):
+            yield from _tensors(getattr(group, field.name))
 
 
-def _with_tensors(group: Group, tensors: Iterator[Tensor]) -> Group:
+def _with_tensors(group: Any, tensors: Iterator[Tensor]) -> Any:
     """The same with other tensors, in the order of `_tensors`."""
-    values = {}
-    for field in fields(group):  # pyright: ignore[reportArgumentType]
-        value = getattr(group, field.name)
-        if isinstance(value, Tensor):
-            value = next(tensors)
-        elif is_dataclass(value):
-            value = _with_tensors(value, tensors)
-        values[field.name] = value
-    return type(group)(**values)
+    if isinstance(group, Tensor):
+        return next(tensors)
+    if isinstance(group, tuple):
+        return tuple(_with_tensors(value, tensors) for value in group)
+    if is_dataclass(group) and not isinstance(group, type):
+        values = {field.name: _with_tensors(getattr(group, field.name), tensors) for field in fields(group)}
+        return type(group)(**values)
+    return group
 
 
 def tokens(documents: Sequence[EncodedDocument], layout: Layout) -> Tokens:
@@ -212,23 +220,31 @@ def tokens(documents: Sequence[EncodedDocument], layout: Layout) -> Tokens:
 
 
 def windows(ids: Sequence[np.ndarray], layout: Layout) -> Windows:
-    """Cut each document into windows, and fill these up to the longest."""
+    """Cut each document into windows, and put these together as the layout wants."""
     pieces = [(document, window) for document in ids for window in layout.windows(len(document))]
     n_before, n_marks = len(layout.before), len(layout.before) + len(layout.after)
     length_W = np.array([window.end - window.start + n_marks for _, window in pieces])
-    longest = int(length_W.max())
-    ids_WL = np.full((len(pieces), longest), layout.padding, dtype=np.int64)
-    taken = []
-    for w, (document, window) in enumerate(pieces):
-        ids_WL[w, : length_W[w]] = [*layout.before, *document[window.start : window.end], *layout.after]
-        offset = w * longest + n_before - window.start
-        taken.append(np.arange(window.first + offset, window.last + offset))
-    real_WL = np.arange(longest) < length_W[:, None]
-    return Windows(
-        ids_WL=torch.from_numpy(ids_WL),
-        real_WL=None if real_WL.all() else torch.from_numpy(real_WL),
-        taken_T=torch.from_numpy(np.concatenate(taken)),
+    together = (
+        [np.arange(len(pieces))] if layout.padded else [np.flatnonzero(length_W == n) for n in np.unique(length_W)]
     )
+    groups = []
+    start_W = np.zeros(len(pieces), dtype=np.int64)
+    end = 0
+    for members in together:
+        longest = int(length_W[members].max())
+        ids_WL = np.full((len(members), longest), layout.padding, dtype=np.int64)
+        for row, w in enumerate(members.tolist()):
+            document, window = pieces[w]
+            ids_WL[row, : length_W[w]] = [*layout.before, *document[window.start : window.end], *layout.after]
+        real_WL = np.arange(longest) < length_W[members, None]
+        groups.append(WindowGroup(torch.from_numpy(ids_WL), None if real_WL.all() else torch.from_numpy(real_WL)))
+        start_W[members] = end + longest * np.arange(len(members)) + n_before
+        end += ids_WL.size
+    taken = [
+        start + np.arange(window.first - window.start, window.last - window.start)
+        for start, (_, window) in zip(start_W, pieces, strict=True)
+    ]
+    return Windows(tuple(groups), torch.from_numpy(np.concatenate(taken)))
 
 
 def offsets(sizes: Iterable[int]) -> np.ndarray:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 
 from model import embedded
-from model.batch import Windows
+from model.batch import WindowGroup, Windows
 from model.data.subwords import Layout
 from model.settings import BuiltinSettings, EncoderSettings, ExtendedPositionSettings, WindowSettings
 
@@ -68,13 +68,7 @@ class Encoder(nn.Module):
         if isinstance(settings.positions, ExtendedPositionSettings):
             self.max_positions = max(self.max_positions, settings.positions.rows)
             _extend_positions(self.transformer, settings.positions, self.max_positions)
-        self.layout = Layout(
-            size=self.window,
-            overlap=settings.positions.overlap if isinstance(settings.positions, WindowSettings) else None,
-            before=tuple(self.marks[0]),
-            after=tuple(self.marks[1]),
-            padding=vocabulary["padding"],
-        )
+        self.padding = vocabulary["padding"]
         self._freeze()
 
     @property
@@ -91,6 +85,19 @@ class Encoder(nn.Module):
         """Sub-words that are encoded at once, marks not counted."""
         return self.max_positions - sum(len(mark) for mark in self.marks)
 
+    @property
+    def layout(self) -> Layout:
+        """How it takes documents, on the device where it is."""
+        positions = self.settings.positions
+        return Layout(
+            size=self.window,
+            overlap=positions.overlap if isinstance(positions, WindowSettings) else None,
+            before=tuple(self.marks[0]),
+            after=tuple(self.marks[1]),
+            padding=self.padding,
+            padded=next(self.parameters()).device.type != "cpu",
+        )
+
     def train(self, mode: bool = True) -> Encoder:
         """A frozen encoder has no dropout, so that the vectors of a document are always the same."""
         return super().train(mode and self.settings.train)
@@ -105,10 +112,13 @@ class Encoder(nn.Module):
 
     def forward(self, windows: Windows) -> Tensor:
         """The sub-words of all documents as windows -> their vectors, end to end: x_TD."""
-        x_WLD = self.transformer(input_ids=windows.ids_WL, attention_mask=self._mask(windows)).last_hidden_state
-        return x_WLD.flatten(0, 1).index_select(0, windows.taken_T)
+        x = [
+            self.transformer(input_ids=group.ids_WL, attention_mask=self._mask(group)).last_hidden_state.flatten(0, 1)
+            for group in windows.groups
+        ]
+        return (torch.cat(x) if len(x) > 1 else x[0]).index_select(0, windows.taken_T)
 
-    def _mask(self, windows: Windows) -> Tensor | None:
+    def _mask(self, windows: WindowGroup) -> Tensor | None:
         """None where nothing is padded: attention has faster ways without a mask.
 
         A mask [W, 1, 1, L] is taken as it is. One of [W, L] is looked at by transformers, whether there is a 0 in it,

@@ -94,6 +94,9 @@ class Layout:
     before: tuple[int, ...]
     after: tuple[int, ...]
     padding: int
+    padded: bool
+    """Whether windows of different lengths are filled up to one batch. A GPU is faster with one; a CPU encodes the
+    windows of each length by themselves, and nothing for padding."""
 
     def windows(self, n_subwords: int) -> list[Window]:
         """The pieces in which a document is encoded. Raises ValueError where it has to fit into one and does not."""

@@ -54,7 +54,7 @@ def of_case(rounds: int, **case: Any) -> dict[str, float]:
         known = with_vectors(corpus, net.encoder, Path(cache)).train
         anew = [workload.Training(net, pair, settings) for pair in _pairs(documents)]
         kept = [workload.Training(net, pair, settings) for pair in _pairs(known)]
-        windows = workload.batches.windows([document.subwords for document in documents], net.encoder.layout)
+        windows = workload.bare(net, documents)
         return ratios.least_cpu(
             {
                 "encoder": lambda: ratios.encode(net, windows),

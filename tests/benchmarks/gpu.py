@@ -130,7 +130,8 @@ def _training(net: Network, what: str, n: int, precision: Precision, asked: Aske
     ready = list(_fed(training))
     whole = _seconds(lambda: [training.step(batch) for batch in _fed(training)], asked.device)
     ours = _seconds(lambda: [training.step(batch) for batch in ready], asked.device)
-    limit = _seconds(lambda: [alone.step(batch.tokens.windows) for batch in ready], asked.device)
+    of_encoder = [workload.padded(net, documents[i : i + n]) for i in range(0, len(documents), n)]
+    limit = _seconds(lambda: [alone.step([windows]) for windows in of_encoder], asked.device)
     yield Line(f"{what}: training", n * asked.steps / whole, "documents/s")
     yield Line(f"{what}: training, encoder alone", n * asked.steps / limit, "documents/s")
     yield _ratio(f"{what}: training to the encoder's", ours / limit, n)
@@ -145,8 +146,7 @@ def _inference(net: Network, what: str, n: int, precision: Precision, asked: Ask
     net.eval()
     at_once = min(n, DOCUMENTS_AT_ONCE)
     group = _cycled(asked.material, at_once)
-    windows = batches.windows([document.subwords for document in group], net.encoder.layout)
-    windows = batches.to(windows, asked.device)
+    windows = workload.padded(net, group)
     settings = TrainingSettings(precision=precision)
     with torch.no_grad(), precision_of(net, settings), workload.finding_gold(net, group):
         ours = _seconds(lambda: [net.extract(group) for _ in range(asked.steps)], asked.device)

@@ -43,8 +43,7 @@ def of_length(size: Size, words: int, rounds: int) -> dict[str, float]:
     limit = workload.EncoderTraining(net, settings)
     training = workload.Training(net, documents, settings)
     batch = training.batch()
-    assert batch.tokens.windows is not None
-    windows = batch.tokens.windows
+    windows = [workload.padded(net, documents)]
     return ratios.least_cpu(
         {
             "encoder, training": lambda: limit.step(windows),

@@ -47,8 +47,7 @@ def of_case(kind: Kind, **case: Any) -> tuple[float, float]:
         return _peak(lambda: ratios.extract(net, documents)), _bytes(net.parameters())
     training = workload.Training(net, documents[: ratios.BATCH_SIZE], settings)
     batch = training.batch()
-    assert batch.tokens.windows is not None
-    windows = batch.tokens.windows
+    windows = [workload.padded(net, documents[: ratios.BATCH_SIZE])]
     if kind == "training":
         optimiser, step = training.optimiser, lambda: training.step(batch)
     else:

@@ -29,8 +29,9 @@ def measure(cases: Sequence[Case] = workload.CASES, rounds: int = 3) -> list[Lin
     for case in cases:
         found = in_a_process("ratios:of_case", **asdict(case), rounds=rounds)
         for kind, limit in (("training", IN_TRAINING[case.size]), ("inference", AT_INFERENCE[case.size])):
-            ratio = found[kind] / found[f"encoder, {kind}"]
-            lines.append(Line(f"{case}: {kind} to the encoder's", ratio, "", f"at most {limit}", limit))
+            for padding in ("", " without padding"):
+                ratio = found[kind] / found[f"encoder{padding}, {kind}"]
+                lines.append(Line(f"{case}: {kind} to the encoder's{padding}", ratio, "", f"at most {limit}", limit))
         share = found["data"] / found["training"]
         lines += [
             Line(f"{case}: sampling and collation, of a training step", share, "", "at most 0.03", 0.03),
@@ -50,23 +51,25 @@ def of_case(rounds: int, **case: Any) -> dict[str, float]:
     limit = workload.EncoderTraining(net, settings)
     training = workload.Training(net, documents[:BATCH_SIZE], settings)
     batch = training.batch()
-    assert batch.tokens.windows is not None
-    windows = batch.tokens.windows
-    extracted = batches.windows([document.subwords for document in documents], net.encoder.layout)
+    windows, extracted = ([workload.padded(net, some)] for some in (documents[:BATCH_SIZE], documents))
+    bare, bare_extracted = (workload.bare(net, some) for some in (documents[:BATCH_SIZE], documents))
     work: dict[str, Callable[[], object]] = {
         "encoder, training": lambda: limit.step(windows),
         "training": lambda: training.step(batch),
+        "encoder without padding, training": lambda: limit.step(bare),
         "encoder, inference": lambda: encode(net, extracted),
+        "encoder without padding, inference": lambda: encode(net, bare_extracted),
         "inference": lambda: extract(net, documents),
         "data": training.batch,
     }
     return least_cpu(work, rounds)
 
 
-def encode(net: Network, windows: batches.Windows) -> None:
+def encode(net: Network, windows: Sequence[batches.WindowGroup]) -> None:
     net.eval()
     with torch.no_grad():
-        workload.encoded_by_transformer(net, windows)
+        for group in windows:
+            workload.encoded_by_transformer(net, group)
     net.train()
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -209,17 +209,31 @@ class EncoderTraining:
         self.settings = settings
         self.optimiser = torch.optim.AdamW(net.encoder.parameters(), lr=5e-5, fused=True)
 
-    def step(self, windows: batches.Windows) -> None:
-        with precision_of(self.network, self.settings):
-            x_WLD = encoded_by_transformer(self.network, windows)
+    def step(self, windows: Sequence[batches.WindowGroup]) -> None:
         self.optimiser.zero_grad(set_to_none=True)
-        x_WLD.float().square().mean().backward()
+        for group in windows:
+            with precision_of(self.network, self.settings):
+                x_WLD = encoded_by_transformer(self.network, group)
+            x_WLD.float().square().mean().backward()
         self.optimiser.step()
 
 
-def encoded_by_transformer(net: Network, windows: batches.Windows) -> Tensor:
-    """The encoder as anyone would call it: windows filled up, and a mask."""
-    mask = torch.ones_like(windows.ids_WL) if windows.real_WL is None else windows.real_WL.long()
+def padded(net: Network, documents: Sequence[EncodedDocument]) -> batches.WindowGroup:
+    """Documents as one batch for the encoder, whatever the device: windows filled up to the longest."""
+    layout = replace(net.encoder.layout, padded=True)
+    (group,) = batches.windows([document.subwords for document in documents], layout).groups
+    return batches.to(group, net.device)
+
+
+def bare(net: Network, documents: Sequence[EncodedDocument]) -> Sequence[batches.WindowGroup]:
+    """Documents length by length, without padding, as a CPU is fastest with them."""
+    layout = replace(net.encoder.layout, padded=False)
+    return batches.windows([document.subwords for document in documents], layout).groups
+
+
+def encoded_by_transformer(net: Network, windows: batches.WindowGroup) -> Tensor:
+    """The encoder as anyone would call it: on a batch with a mask."""
+    mask = None if windows.real_WL is None else windows.real_WL.long()
     return net.encoder.transformer(input_ids=windows.ids_WL, attention_mask=mask).last_hidden_state
 
 
