@@ -403,6 +403,6 @@ def _study_file(study: str, imported: Sequence[Imported], home: Home) -> str:
     """The file that was typed where the study ran, if it is here too; else the copy that came with its trials."""
     for record in (trial.record for one in imported for trial in one.trials):
         for typed in record.provenance.get("command") or () if record.study == study else ():
-            if Path(typed).suffix in (".yaml", ".yml") and Path(typed).is_file():
+            if str(typed).endswith((".yaml", ".yml")) and Path(typed).is_file():
                 return typed
     return str(note.path_of(home, study))

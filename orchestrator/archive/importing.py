@@ -21,19 +21,21 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Literal
 
 from pydantic import ValidationError
 
 from orchestrator import first_phases, identity, index
-from orchestrator.archive import File, Manifest, tar
+from orchestrator.archive import KEY, File, Manifest, fault, tar
 from orchestrator.archive.tar import Damaged
 from orchestrator.dashboard import note
 from orchestrator.errors import refused
@@ -55,7 +57,6 @@ from orchestrator.store import (
     read_record,
     sync_folder,
     write_durably,
-    write_record,
 )
 from orchestrator.trial import now
 from orchestrator.words import size
@@ -197,27 +198,47 @@ def _record(key: str, content: bytes) -> TrialRecord:
         raise Damaged(f"the settings of trial {key} are none ({error})") from None
     if (record.key, own) != (key, key):
         raise Damaged(f"trial {key} has the record of another, {record.key}, whose settings and seed make {own}")
+    wrong = _wrong(record)
+    if wrong is not None:
+        raise Damaged(f"the {RECORD} of trial {key} is none ({wrong})")
     return record
+
+
+def _wrong(record: TrialRecord) -> str | None:
+    """What its class does not say of a record: names that become paths, scores and times that others calculate with."""
+    if fault(f"{record.study}/{record.budget}/{JOURNAL}") is not None:
+        return f"study {record.study!r} under budget {record.budget!r}"
+    if record.needs is not None and KEY.fullmatch(record.needs) is None:
+        return f"needs {record.needs!r}"
+    strange = [name for name, value in record.metrics.items() if not math.isfinite(value)]
+    if strange:
+        return f"{strange[0]} is no number"
+    try:
+        for time in (record.started, record.ended):
+            datetime.fromisoformat(time or record.started)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _checked(file: File, content: bytes) -> bytes:
     """The content of a study's file, or of a patch. Raises Damaged if it is not what its name says."""
     name = file.path.rpartition("/")[2]
-    fault = None
+    wrong = None
     try:
         if file.path.startswith(f"{PATCHES}/"):
-            fault = None if hashlib.sha256(content).hexdigest().startswith(name[:16]) else "its digest is not its name"
+            wrong = None if hashlib.sha256(content).hexdigest().startswith(name[:16]) else "its digest is not its name"
         elif name == first_phases.FILE:
             first_phases.parse(content)
         elif name == JOURNAL:
             *lines, rest = content.decode().split("\n")
-            fault = "it has a line that is none" if rest or None in map(parse_line, lines) else None
+            wrong = "it has a line that is none" if rest or None in map(parse_line, lines) else None
         else:
             content.decode()
     except ValueError as error:
-        fault = str(error)
-    if fault is not None:
-        raise Damaged(f"{file.path} is not what it should be: {fault}")
+        wrong = str(error)
+    if wrong is not None:
+        raise Damaged(f"{file.path} is not what it should be: {wrong}")
     return content
 
 
@@ -274,14 +295,14 @@ def _score(record: TrialRecord, name: str) -> str:
 def _take_over(home: Home, found: Verified) -> Imported:
     trials = {key: Trial(record, *_what(home, record, found)) for key, record in found.records.items()}
     taken = {key for key, trial in trials.items() if trial.what == "taken"}
+    _refuse_without_room(home, found, taken)
     kept = [path for path, content in found.others.items() if not _merge(home.root / path, content)]
     if taken:
-        _refuse_without_room(home, found, taken)
-        origin = ArchiveOrigin(archive=found.path.name, sha256=found.sha256)
         with _staging(home) as staging:
             _unpack(found, taken, staging)
+            # once for all of them: a file after another would take minutes for many trials
+            _have_on_disk()
             for key in sorted(taken):
-                write_record(staging / key, found.records[key].model_copy(update={"imported_from": origin}))
                 try:
                     _put(home, key, staging)
                 except TimeoutError:
@@ -293,7 +314,7 @@ def _take_over(home: Home, found: Verified) -> Imported:
 def _refuse_without_room(home: Home, found: Verified, taken: set[str]) -> None:
     needed = sum(file.bytes for file in found.manifest.files if file.key in taken) + _LEFT_FREE
     free = shutil.disk_usage(home.root).free
-    if needed > free:
+    if taken and needed > free:
         raise refused(
             f"{found.path} needs about {size(needed)} in {home.root}, which has {size(free)} free; make room "
             f"(`orchestrate gc` clears checkpoints), or choose another by --home"
@@ -302,8 +323,7 @@ def _refuse_without_room(home: Home, found: Verified, taken: set[str]) -> None:
 
 @contextmanager
 def _staging(home: Home) -> Iterator[Path]:
-    """A folder beside the trials, on their disk. Left as it is by what ends the block, for `put_back`, unless that can
-    be done at once."""
+    """A folder beside the trials, on their disk, for as long as the block lasts."""
     folder = Path(tempfile.mkdtemp(prefix=_STAGING, dir=home.root))
     try:
         (folder / _OLD).mkdir()
@@ -313,7 +333,9 @@ def _staging(home: Home) -> Iterator[Path]:
 
 
 def _unpack(found: Verified, taken: set[str], staging: Path) -> None:
-    """The files of some trials; each is verified once more, as it is written."""
+    """The files of some trials, each verified once more as it is written; and their records, with where they are
+    from."""
+    origin = ArchiveOrigin(archive=found.path.name, sha256=found.sha256)
     with found.path.open("rb") as source:
 
         def target(file: File) -> IO[bytes] | None:
@@ -321,7 +343,7 @@ def _unpack(found: Verified, taken: set[str], staging: Path) -> None:
                 return None
             path = staging / file.key / file.name
             path.parent.mkdir(parents=True, exist_ok=True)
-            return _Durable(path)
+            return path.open("xb")
 
         def accept(manifest: Manifest) -> None:
             if manifest != found.manifest:
@@ -333,18 +355,13 @@ def _unpack(found: Verified, taken: set[str], staging: Path) -> None:
             tar.read(source, target, accept)
         except Damaged as error:
             raise refused(f"{found.path}: {error}") from None
+    for key in taken:
+        record = found.records[key].model_copy(update={"imported_from": origin})
+        (staging / key / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
-class _Durable(io.FileIO):
-    """A file that is on disk once it is closed."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "xb")
-
-    def close(self) -> None:
-        if not self.closed:
-            os.fsync(self.fileno())
-        super().close()
+def _have_on_disk() -> None:
+    os.sync()
 
 
 def _put(home: Home, key: str, staging: Path) -> None:

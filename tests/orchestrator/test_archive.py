@@ -474,6 +474,22 @@ def a_record_that_runs(archive):
     return rewritten(archive, _with_record(status="running")), "is running"
 
 
+def a_record_whose_study_is_a_path(archive):
+    return rewritten(archive, _with_record(study="../../elsewhere")), "is none (study '../../elsewhere' under budget"
+
+
+def a_record_that_needs_a_path(archive):
+    return rewritten(archive, _with_record(needs="../x")), "is none (needs '../x')"
+
+
+def a_record_with_a_score_that_is_no_number(archive):
+    return rewritten(archive, _with_record(metrics={"test/relation_f1": float("nan")})), "test/relation_f1 is no number"
+
+
+def a_record_of_no_time(archive):
+    return rewritten(archive, _with_record(started="yesterday")), "Invalid isoformat string: 'yesterday'"
+
+
 def a_manifest_that_promises_more(archive):
     data, manifest = archive.read_bytes(), members(archive)[0][1]
     told = json.loads(manifest)
@@ -490,7 +506,8 @@ def a_manifest_that_promises_more(archive):
         an_absolute_path, a_path_that_leads_out, a_manifest_that_leads_out, a_manifest_with_an_absolute_path,
         a_manifest_with_a_file_of_no_trial, a_manifest_of_another_version, a_manifest_that_names_a_file_twice,
         a_record_of_another_trial, a_record_of_other_settings, a_record_that_is_none, a_record_that_runs,
-        a_manifest_that_promises_more,
+        a_manifest_that_promises_more, a_record_whose_study_is_a_path, a_record_that_needs_a_path,
+        a_record_with_a_score_that_is_no_number, a_record_of_no_time,
     ],
     ids=lambda function: function.__name__,
 )  # fmt: skip
@@ -563,9 +580,9 @@ STEPS = {
     "merging": (importing, "_merge"),
     "staging": (importing.tempfile, "mkdtemp"),
     "unpacking": (importing.tar, "read"),
-    "recording": (importing, "write_record"),
+    "having it on disk": (importing, "_have_on_disk"),
     "moving": (Path, "rename"),
-    "syncing": (importing, "sync_folder"),
+    "having the names on disk": (importing, "sync_folder"),
 }
 
 
@@ -659,17 +676,16 @@ def test_without_room_nothing_is_taken(whole, home, monkeypatch):
 
 
 def test_the_commands_as_they_are_typed(tmp_path, whole):
-    study = write(tmp_path, SWEEP)
     home, away = tmp_path / "home", whole.parent / "away" / "home"
     code, output, errors = orchestrate("export", "sample", "--home", away, "--out", tmp_path / "a.tgz")
     assert (code, errors) == (0, "") and output.startswith(f"{tmp_path}/a.tgz: 4 trials (4 finished), ")
-    code, output, errors = orchestrate("import", tmp_path / "a.tgz", "--home", home, "--study", study, "--json")
+    code, output, errors = orchestrate("import", tmp_path / "a.tgz", "--home", home, "--offline", "--json")
     assert code == 0, errors
     told = json.loads(output)
-    assert told["archives"][0]["counts"] == {"taken": 4} and told["tracking"]["trouble"] is None
-    assert Path(told["report"]["sample/full"]["report.html"]).is_file() and told["to_report"] == []
+    assert told["archives"][0]["counts"] == {"taken": 4} and told["tracking"] is None
+    assert told["to_report"] == [f"orchestrate report {home}/sample/study.yaml --home {home}"]
     trials = json.loads(orchestrate("runs", "--home", home, "--json")[1])["trials"]
-    assert all(trial["mlflow_run_id"] and trial["imported_from"]["archive"] == "a.tgz" for trial in trials)
+    assert all(trial["imported_from"]["archive"] == "a.tgz" for trial in trials)
     record = Home.at(home).record(trials[0]["key"])
     write_record(Home.at(home).trial(record.key), record.model_copy(update={"metrics": {"test/relation_f1": 1.0}}))
     code, output, errors = orchestrate("import", tmp_path / "a.tgz", "--home", home, "--offline")

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import signal
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from orchestrator.tracking import sync
 from tests.orchestrator import isolated
 from tests.orchestrator.isolated import LEFT_OUT, orchestrate, python
 from tests.orchestrator.samples import HEAD, SWEEP, write
+from tests.orchestrator.test_command import orchestrate as typed
 from tests.orchestrator.test_running import mlflow_runs
 
 pytestmark = pytest.mark.filterwarnings("default")  # mlflow and its parts warn of each other
@@ -146,18 +146,21 @@ def test_a_trial_that_was_interrupted_there_goes_on_at_home_to_the_same_bits(awa
 def test_at_home_every_trial_has_one_run_and_the_report_is_that_of_a_run_at_home(away, uninterrupted, tmp_path):
     home = Home.at(tmp_path / "home")
     study = write(tmp_path, STUDY)
-    import_archives(home, [away / "finished.tar.gz"])
+    code, output, errors = typed("import", away / "finished.tar.gz", "--home", home.root, "--study", study, "--json")
+    assert code == 0, errors
+    imported = json.loads(output)
+    assert imported["archives"][0]["counts"] == {"taken": 2} and imported["tracking"]["trouble"] is None
+    files = {name: Path(path) for name, path in imported["report"]["sample/full"].items()}
     for _ in range(2):
-        assert sync(home, "2026-01-01T00:00:00+00:00").trouble is None
         _, runs = mlflow_runs(tmp_path)
         assert sorted(run.data.tags["trial_key"] for run in runs) == sorted(home.keys())
         assert {run.info.status for run in runs} == {"FINISHED"}
         assert all(run.data.tags["imported_from"].startswith("finished.tar.gz (sha256 ") for run in runs)
-    outcome = execution.run(load(study), home, replace(OPTIONS, offline=False))
-    assert (len(outcome.executed), outcome.cached, outcome.trouble) == (0, 2, None)
+        assert sync(home, "2026-01-01T00:00:00+00:00").trouble is None
+    (summary,) = mlflow_runs(tmp_path, "summary")[1]
+    assert summary.data.metrics["ours/test/relation_strict_f1_n"] == 1
     _, own = report.write(plan(load(study), "full", uninterrupted, ()), uninterrupted, None, tmp_path / "own")
-    assert outcome.files["table.csv"].read_text() == own["table.csv"].read_text()
-    assert len(mlflow_runs(tmp_path)[1]) == 2
+    assert files["table.csv"].read_text() == own["table.csv"].read_text()
 
 
 def test_looking_at_a_study_needs_no_more(site, away):
