@@ -212,6 +212,8 @@ def test_what_runs_is_left_out_and_named(tmp_path, away):
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = export(away, tmp_path / "a.tar")
     assert done.trials == {"finished": 3} and done.left_out == (f"trial {key} runs",)
+    with away.held():  # as a driver does that is at work
+        assert export(away, tmp_path / "a.tar").trials == {"finished": 4}
 
 
 def test_a_link_does_not_leave_and_is_named(tmp_path, away):
