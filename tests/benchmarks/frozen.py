@@ -23,7 +23,7 @@ EPOCHS, TRIALS = 20, 10
 """Of the study that is reckoned from the measured steps."""
 
 
-def measure(cases: Sequence[Case] | None = None, rounds: int = 3) -> list[Line]:
+def measure(cases: Sequence[Case] | None = None, rounds: int = 1) -> list[Line]:
     lines = []
     for case in cases or [case for case in workload.CASES if case.memory]:
         found = in_a_process("frozen:of_case", **asdict(case), rounds=rounds)

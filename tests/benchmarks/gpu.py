@@ -131,7 +131,7 @@ def _training(net: Network, what: str, n: int, precision: Precision, asked: Aske
     whole = _seconds(lambda: [training.step(batch) for batch in _fed(training)], asked.device)
     ours = _seconds(lambda: [training.step(batch) for batch in ready], asked.device)
     of_encoder = [workload.padded(net, documents[i : i + n]) for i in range(0, len(documents), n)]
-    limit = _seconds(lambda: [alone.step([windows]) for windows in of_encoder], asked.device)
+    limit = _seconds(lambda: [alone.step(windows) for windows in of_encoder], asked.device)
     yield Line(f"{what}: training", n * asked.steps / whole, "documents/s")
     yield Line(f"{what}: training, encoder alone", n * asked.steps / limit, "documents/s")
     yield _ratio(f"{what}: training to the encoder's", ours / limit, n)
@@ -151,7 +151,8 @@ def _inference(net: Network, what: str, n: int, precision: Precision, asked: Ask
     with torch.no_grad(), precision_of(net, settings), workload.finding_gold(net, group):
         ours = _seconds(lambda: [net.extract(group) for _ in range(asked.steps)], asked.device)
         limit = _seconds(
-            lambda: [workload.encoded_by_transformer(net, windows) for _ in range(asked.steps)], asked.device
+            lambda: [workload.encoded_by_transformer(net, one) for _ in range(asked.steps) for one in windows],
+            asked.device,
         )
         busy = _busy(lambda: net.extract(group), asked.device)
     yield Line(f"{what}: inference", at_once * asked.steps / ours, "documents/s")

@@ -14,7 +14,7 @@ from tests.benchmarks.workload import Case, Size
 WORDS = (100, 250, 500, 1000, 2000)
 
 
-def measure(size: Size = "small", words: Sequence[int] = WORDS, rounds: int = 2) -> list[Line]:
+def measure(size: Size = "small", words: Sequence[int] = WORDS, rounds: int = 1) -> list[Line]:
     lines = []
     case = Case(size, "MRC", True)
     found = {n: in_a_process("lengths:of_length", size=size, words=n, rounds=rounds) for n in words}
@@ -43,7 +43,7 @@ def of_length(size: Size, words: int, rounds: int) -> dict[str, float]:
     limit = workload.EncoderTraining(net, settings)
     training = workload.Training(net, documents, settings)
     batch = training.batch()
-    windows = [workload.padded(net, documents)]
+    windows = workload.padded(net, documents)
     return ratios.least_cpu(
         {
             "encoder, training": lambda: limit.step(windows),

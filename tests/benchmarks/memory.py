@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 
@@ -14,7 +14,6 @@ from tests.benchmarks import ratios, workload
 from tests.benchmarks.measuring import Line, in_a_process
 from tests.benchmarks.workload import Case
 
-Kind = Literal["training", "encoder", "inference"]
 MIB = 2**20
 RELEASED_GIB = 4.4
 """Peak of the released implementation, training base MRC with batches of 2 on such documents."""
@@ -23,53 +22,56 @@ RELEASED_GIB = 4.4
 def measure(cases: Sequence[Case] = workload.CASES) -> list[Line]:
     lines = []
     for case in cases:
-        found = {kind: in_a_process("memory:of_case", **asdict(case), kind=kind) for kind in get_args(Kind)}
+        found = {name: n / MIB for name, n in in_a_process("memory:of_case", **asdict(case)).items()}
         limit = RELEASED_GIB * 1024 / 3 if (case.size, case.pairs) == ("base", "MRC") else None
         goal = f"at most a third of {RELEASED_GIB} GiB" if limit is not None else ""
         lines += [
-            Line(f"{case}: memory of a training step, beyond", found["training"][0] / MIB, "MiB", goal, limit),
-            Line(f"{case}: the same of the encoder alone", found["encoder"][0] / MIB, "MiB"),
-            Line(f"{case}: memory of inference, beyond weights", found["inference"][0] / MIB, "MiB"),
-            Line(f"{case}: weights, gradients and optimiser", found["training"][1] / MIB, "MiB"),
+            Line(f"{case}: memory of a training step, beyond", found["training"], "MiB", goal, limit),
+            Line(f"{case}: memory of inference, beyond weights", found["inference"], "MiB"),
+            Line(f"{case}: weights, gradients and optimiser", found["state"], "MiB"),
         ]
+    for case in {case.size: case for case in cases}.values():
+        found = in_a_process("memory:of_case", **asdict(case), alone=True)
+        lines.append(
+            Line(f"{case.size}: memory of a training step of the encoder alone", found["training"] / MIB, "MiB")
+        )
     return lines
 
 
-def of_case(kind: Kind, **case: Any) -> tuple[float, float]:
-    """Bytes beyond what has to be there, and bytes that have to. Beyond is the most that the process held during three
-    steps, less what it held before them and has of gradients and optimiser since."""
+def of_case(alone: bool = False, **case: Any) -> dict[str, float]:
+    """Bytes that the process holds at most, beyond those it has before and those of gradients and optimiser; and the
+    bytes of weights, gradients and optimiser. `alone`: of the encoder."""
     torch.set_num_threads(1)
     material = workload.material()
     documents = material.natural(ratios.EXTRACTED)
     settings = TrainingSettings(batch_size=ratios.BATCH_SIZE)
     net = workload.network(Case(**case), material.labels)
-    if kind == "inference":
-        return _peak(lambda: ratios.extract(net, documents)), _bytes(net.parameters())
-    training = workload.Training(net, documents[: ratios.BATCH_SIZE], settings)
-    batch = training.batch()
-    windows = [workload.padded(net, documents[: ratios.BATCH_SIZE])]
-    if kind == "training":
-        optimiser, step = training.optimiser, lambda: training.step(batch)
+    before = _resident("VmRSS")
+    if alone:
+        encoder = workload.EncoderTraining(net, settings)
+        windows = workload.padded(net, documents[: ratios.BATCH_SIZE])
+        most, optimiser = _most(lambda: [encoder.step(windows) for _ in range(2)]), encoder.optimiser
+        extracted = 0.0
     else:
-        alone = workload.EncoderTraining(net, settings)
-        optimiser, step = alone.optimiser, lambda: alone.step(windows)
-    most = _peak(lambda: [step() for _ in range(3)])
+        extracted = _most(lambda: ratios.extract(net, documents)) - before
+        training = workload.Training(net, documents[: ratios.BATCH_SIZE], settings)
+        batch = training.batch()
+        most, optimiser = _most(lambda: [training.step(batch) for _ in range(2)]), training.optimiser
     trained = [p for group in optimiser.param_groups for p in group["params"]]
     came = _bytes(p.grad for p in trained if p.grad is not None)
     came += _bytes(value for state in optimiser.state.values() for value in state.values())
-    return most - came, _bytes(trained) + came
+    return {"training": most - before - came, "inference": extracted, "state": _bytes(trained) + came}
 
 
 def _bytes(tensors: Iterable[torch.Tensor]) -> float:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def _peak(work: Callable[[], object]) -> float:
-    """Bytes that the process held at most while it worked, more than before."""
+def _most(work: Callable[[], object]) -> float:
+    """Bytes that the process held at most while it worked."""
     Path("/proc/self/clear_refs").write_text("5")
-    before = _resident("VmRSS")
     work()
-    return _resident("VmHWM") - before
+    return _resident("VmHWM")
 
 
 def _resident(name: str) -> float:

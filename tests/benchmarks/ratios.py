@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from functools import partial
+from itertools import groupby
+from typing import Literal
 
 import torch
 
@@ -20,48 +21,49 @@ from tests.benchmarks.workload import Case, Size
 IN_TRAINING: dict[Size, float] = {"base": 1.20, "small": 1.6, "tiny": 10.0}
 AT_INFERENCE: dict[Size, float] = {"base": 1.25, "small": 1.8, "tiny": 10.0}
 BATCH_SIZE = 2
-EXTRACTED = 4
+EXTRACTED = 3
 """Documents that are extracted together."""
 
 
-def measure(cases: Sequence[Case] = workload.CASES, rounds: int = 3) -> list[Line]:
+def measure(cases: Sequence[Case] = workload.CASES, rounds: int = 2) -> list[Line]:
     lines = []
-    for case in cases:
-        found = in_a_process("ratios:of_case", **asdict(case), rounds=rounds)
-        for kind, limit in (("training", IN_TRAINING[case.size]), ("inference", AT_INFERENCE[case.size])):
-            for padding in ("", " without padding"):
-                ratio = found[kind] / found[f"encoder{padding}, {kind}"]
-                lines.append(Line(f"{case}: {kind} to the encoder's{padding}", ratio, "", f"at most {limit}", limit))
-        share = found["data"] / found["training"]
-        lines += [
-            Line(f"{case}: sampling and collation, of a training step", share, "", "at most 0.03", 0.03),
-            Line(f"{case}: training step of {BATCH_SIZE} documents, CPU", found["training"], "s"),
-            Line(f"{case}: inference of {EXTRACTED} documents, CPU", found["inference"], "s"),
-        ]
+    for (size, pairs), alike in groupby(cases, lambda case: (case.size, case.pairs)):
+        memories = [case.memory for case in alike]
+        found = in_a_process("ratios:of_cases", size=size, pairs=pairs, memories=memories, rounds=rounds)
+        for case in (Case(size, pairs, memory) for memory in memories):
+            for kind, limit in (("training", IN_TRAINING[size]), ("inference", AT_INFERENCE[size])):
+                for padding in ("", " without padding"):
+                    ratio = found[f"{case}, {kind}"] / found[f"encoder{padding}, {kind}"]
+                    name = f"{case}: {kind} to the encoder's{padding}"
+                    lines.append(Line(name, ratio, "", f"at most {limit}", limit))
+            share = found[f"{case}, data"] / found[f"{case}, training"]
+            lines += [
+                Line(f"{case}: sampling and collation, of a training step", share, "", "at most 0.03", 0.03),
+                Line(f"{case}: training step of {BATCH_SIZE} documents, CPU", found[f"{case}, training"], "s"),
+                Line(f"{case}: inference of {EXTRACTED} documents, CPU", found[f"{case}, inference"], "s"),
+            ]
     return lines
 
 
-def of_case(rounds: int, **case: Any) -> dict[str, float]:
+def of_cases(size: Size, pairs: Literal["GRC", "MRC"], memories: Sequence[bool], rounds: int) -> dict[str, float]:
     """CPU seconds, the least of all rounds, in each of which everything has its turn."""
     torch.set_num_threads(1)
     material = workload.material()
     documents = material.natural(EXTRACTED)
     settings = TrainingSettings(batch_size=BATCH_SIZE)
-    net = workload.network(Case(**case), material.labels)
-    limit = workload.EncoderTraining(net, settings)
-    training = workload.Training(net, documents[:BATCH_SIZE], settings)
-    batch = training.batch()
-    windows, extracted = ([workload.padded(net, some)] for some in (documents[:BATCH_SIZE], documents))
-    bare, bare_extracted = (workload.bare(net, some) for some in (documents[:BATCH_SIZE], documents))
-    work: dict[str, Callable[[], object]] = {
-        "encoder, training": lambda: limit.step(windows),
-        "training": lambda: training.step(batch),
-        "encoder without padding, training": lambda: limit.step(bare),
-        "encoder, inference": lambda: encode(net, extracted),
-        "encoder without padding, inference": lambda: encode(net, bare_extracted),
-        "inference": lambda: extract(net, documents),
-        "data": training.batch,
-    }
+    nets = {case: workload.network(case, material.labels) for case in (Case(size, pairs, on) for on in memories)}
+    first = next(iter(nets.values()))
+    alone = workload.EncoderTraining(first, settings)
+    work: dict[str, Callable[[], object]] = {}
+    for padding, laid_out in (("", workload.padded), (" without padding", workload.bare)):
+        trained, extracted = laid_out(first, documents[:BATCH_SIZE]), laid_out(first, documents)
+        work[f"encoder{padding}, training"] = partial(alone.step, trained)
+        work[f"encoder{padding}, inference"] = partial(encode, first, extracted)
+    for case, net in nets.items():
+        training = workload.Training(net, documents[:BATCH_SIZE], settings)
+        work[f"{case}, training"] = partial(training.step, training.batch())
+        work[f"{case}, inference"] = partial(extract, net, documents)
+        work[f"{case}, data"] = training.batch
     return least_cpu(work, rounds)
 
 

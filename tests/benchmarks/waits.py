@@ -24,11 +24,12 @@ ASKS = ("aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::no
 
 
 def measure(size: Size = "small") -> list[Line]:
-    lines = []
-    for case in workload.cases(size):
-        found = in_a_process("waits:of_case", **asdict(case))
-        lines.append(Line(f"{case}: waits for the device in a training step", sum(found.values()), "", "none", 0.0))
-    return lines
+    found = in_a_process("waits:of_size", size=size)
+    return [Line(f"{case}: waits for the device in a training step", n, "", "none", 0.0) for case, n in found.items()]
+
+
+def of_size(size: Size) -> dict[str, int]:
+    return {str(case): sum(of_case(**asdict(case)).values()) for case in workload.cases(size)}
 
 
 def of_case(**case: Any) -> dict[str, int]:

@@ -218,11 +218,10 @@ class EncoderTraining:
         self.optimiser.step()
 
 
-def padded(net: Network, documents: Sequence[EncodedDocument]) -> batches.WindowGroup:
+def padded(net: Network, documents: Sequence[EncodedDocument]) -> Sequence[batches.WindowGroup]:
     """Documents as one batch for the encoder, whatever the device: windows filled up to the longest."""
     layout = replace(net.encoder.layout, padded=True)
-    (group,) = batches.windows([document.subwords for document in documents], layout).groups
-    return batches.to(group, net.device)
+    return batches.to(batches.windows([document.subwords for document in documents], layout), net.device).groups
 
 
 def bare(net: Network, documents: Sequence[EncodedDocument]) -> Sequence[batches.WindowGroup]:
