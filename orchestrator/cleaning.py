@@ -21,7 +21,7 @@ temporary     what a killed process was writing when it died. While a driver is 
 Where MLflow keeps artifacts as files, `tracking` gives it links, not copies: a file's disk is free only once all its
 links are gone. So the links among `mlartifacts/` to a file that is cleared go with it, and the run keeps its other
 artifacts. Copies, as on a server, stay. Reports outside of the home (`report --out`) are not seen. The cache of encoded
-data is left alone.
+data and of the vectors of frozen encoders is left alone.
 
 Bytes are those of allocated blocks, each file once however many links it has, and count as freed only if no link to it
 is left; folders are not counted.

@@ -20,10 +20,11 @@ def training_step(
 
     Source: MRE, section 3.3, Eq. (6); section 4, "Training".
     """
+    # before anything needs memory
+    optimiser.zero_grad(set_to_none=True)
     with precision_of(network, settings):
         scores = network(batch)
     losses = joint_loss(scores, batch.targets, settings.loss_weights)
-    optimiser.zero_grad(set_to_none=True)
     losses.total.backward()
     norm = clip_gradients(network, settings.max_gradient_norm)
     optimiser.step()

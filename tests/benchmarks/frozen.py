@@ -18,7 +18,7 @@ from tests.benchmarks import ratios, workload
 from tests.benchmarks.measuring import Line, in_a_process
 from tests.benchmarks.workload import Case
 
-DOCUMENTS = 8
+DOCUMENTS = 4
 EPOCHS, TRIALS = 20, 10
 """Of the study that is reckoned from the measured steps."""
 

@@ -11,7 +11,7 @@ from tests.benchmarks import ratios, workload
 from tests.benchmarks.measuring import Line, in_a_process
 from tests.benchmarks.workload import Case, Size
 
-WORDS = (100, 250, 500, 1000, 2000)
+WORDS = (100, 500, 2000)
 
 
 def measure(size: Size = "small", words: Sequence[int] = WORDS, rounds: int = 1) -> list[Line]:

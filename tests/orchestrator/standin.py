@@ -22,7 +22,7 @@ from reports.settings import METRICS
 STANDIN = Model("tests.orchestrator.standin:run", "tests.orchestrator.standin:prepare")
 
 RAISES, NO_NUMBER, SLOW, DIES, WITHOUT_SCORES, DIES_ONCE, NO_MEMORY_ONCE, GPU, RAISES_ONCE = range(90, 99)
-"""Values of `training.batch_size` with which a trial fails, scores NaN, takes half a minute for its first epoch, kills
+"""Values of `training.batch_size` with which a trial fails, scores NaN, takes a quarter of a minute for its first epoch, kills
 its process, forgets its scores; kills its process or runs out of memory in its first attempt; takes three tenths of a
 GPU's memory, some seconds, and tells which GPU it was given; fails in its first attempt."""
 
@@ -90,7 +90,7 @@ def run(
         report({"epoch": epoch, "metrics": metrics})
         log.info("epoch %d done", epoch)
         if behaviour in (SLOW, GPU) and epoch == 1:
-            time.sleep(30 if behaviour == SLOW else 3)
+            time.sleep(15 if behaviour == SLOW else 3)
     for name in ("predictions", "checkpoint"):
         (folder / name).mkdir(exist_ok=True)
         (folder / name / "dev.json").write_text("[]")
