@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from orchestrator import provenance
 from tests.benchmarks.measuring import Line
 
 
-def run(benchmarks: Mapping[str, Callable[[], list[Line]]], module: str, about: str, arguments: list[str]) -> int:
+def run(benchmarks: Mapping[str, Callable[[], Iterable[Line]]], module: str, about: str, arguments: list[str]) -> int:
     """Print each number as it is known; with `--json` also write them, and on what machine they were measured."""
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=about)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(benchmarks)}; without, all")

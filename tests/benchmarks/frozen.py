@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,18 +23,16 @@ EPOCHS, TRIALS = 20, 10
 """Of the study that is reckoned from the measured steps."""
 
 
-def measure(cases: Sequence[Case] | None = None, rounds: int = 1) -> list[Line]:
-    lines = []
+def measure(cases: Sequence[Case] | None = None, rounds: int = 1) -> Iterator[Line]:
     for case in cases or [case for case in workload.CASES if case.memory]:
         found = in_a_process("frozen:of_case", **asdict(case), rounds=rounds)
         for kind in ("training", "inference"):
             faster = found[f"{kind}, encoding"] / found[kind]
-            lines.append(Line(f"{case}: frozen encoder, {kind} with the encoder to without", faster, ""))
+            yield Line(f"{case}: frozen encoder, {kind} with the encoder to without", faster, "")
         kept = _study(found["training"], found["inference"]) + found["encoder"] * 4 / 3
         faster = _study(found["training, encoding"], found["inference, encoding"]) / kept
         what = f"{case}: frozen encoder, a study of {TRIALS} trials of {EPOCHS} epochs, times faster"
-        lines.append(Line(what, faster, "", "at least 10", at_least=10.0))
-    return lines
+        yield Line(what, faster, "", "at least 10", at_least=10.0)
 
 
 def _study(training: float, inference: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -14,8 +14,7 @@ from tests.benchmarks.workload import Case, Size
 WORDS = (100, 500, 2000)
 
 
-def measure(size: Size = "small", words: Sequence[int] = WORDS, rounds: int = 1) -> list[Line]:
-    lines = []
+def measure(size: Size = "small", words: Sequence[int] = WORDS, rounds: int = 1) -> Iterator[Line]:
     case = Case(size, "MRC", True)
     found = {n: in_a_process("lengths:of_length", size=size, words=n, rounds=rounds) for n in words}
     shortest, longest = min(words), max(words)
@@ -23,14 +22,12 @@ def measure(size: Size = "small", words: Sequence[int] = WORDS, rounds: int = 1)
         to_encoder = {n: of[kind] / of[f"encoder, {kind}"] for n, of in found.items()}
         for n, ratio in to_encoder.items():
             seconds = found[n][kind]
-            lines.append(Line(f"{case}, a document of {n} words: {kind}, CPU", seconds, "s"))
-            lines.append(
-                Line(f"{case}, a document of {n} words: {kind} to the encoder's", ratio, "", f"at most {limit}", limit)
-            )
+            what = f"{case}, a document of {n} words: {kind}"
+            yield Line(f"{what}, CPU", seconds, "s")
+            yield Line(f"{what} to the encoder's", ratio, "", f"at most {limit}", limit)
         growth = to_encoder[longest] / to_encoder[shortest]
         what = f"{case}: growth of {kind} from {shortest} to {longest} words, to the encoder's growth"
-        lines.append(Line(what, growth, "", "at most 1", 1.0))
-    return lines
+        yield Line(what, growth, "", "at most 1", 1.0)
 
 
 def of_length(size: Size, words: int, rounds: int) -> dict[str, float]:

@@ -6,12 +6,12 @@ Prints a line for each number, `name: value (goal)`. `README.md` beside this fil
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from tests.benchmarks import command, frozen, lengths, memory, ratios, waits
 from tests.benchmarks.measuring import Line
 
-BENCHMARKS: dict[str, Callable[[], list[Line]]] = {
+BENCHMARKS: dict[str, Callable[[], Iterable[Line]]] = {
     "ratios": ratios.measure,
     "lengths": lengths.measure,
     "memory": memory.measure,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Literal
@@ -25,8 +25,7 @@ EXTRACTED = 3
 """Documents that are extracted together."""
 
 
-def measure(cases: Sequence[Case] = workload.CASES, rounds: int = 2) -> list[Line]:
-    lines = []
+def measure(cases: Sequence[Case] = workload.CASES, rounds: int = 2) -> Iterator[Line]:
     for (size, pairs), alike in groupby(cases, lambda case: (case.size, case.pairs)):
         memories = [case.memory for case in alike]
         found = in_a_process("ratios:of_cases", size=size, pairs=pairs, memories=memories, rounds=rounds)
@@ -35,14 +34,11 @@ def measure(cases: Sequence[Case] = workload.CASES, rounds: int = 2) -> list[Lin
                 for padding in ("", " without padding"):
                     ratio = found[f"{case}, {kind}"] / found[f"encoder{padding}, {kind}"]
                     name = f"{case}: {kind} to the encoder's{padding}"
-                    lines.append(Line(name, ratio, "", f"at most {limit}", limit))
+                    yield Line(name, ratio, "", f"at most {limit}", limit)
             share = found[f"{case}, data"] / found[f"{case}, training"]
-            lines += [
-                Line(f"{case}: sampling and collation, of a training step", share, "", "at most 0.03", 0.03),
-                Line(f"{case}: training step of {BATCH_SIZE} documents, CPU", found[f"{case}, training"], "s"),
-                Line(f"{case}: inference of {EXTRACTED} documents, CPU", found[f"{case}, inference"], "s"),
-            ]
-    return lines
+            yield Line(f"{case}: sampling and collation, of a training step", share, "", "at most 0.03", 0.03)
+            yield Line(f"{case}: training step of {BATCH_SIZE} documents, CPU", found[f"{case}, training"], "s")
+            yield Line(f"{case}: inference of {EXTRACTED} documents, CPU", found[f"{case}, inference"], "s")
 
 
 def of_cases(size: Size, pairs: Literal["GRC", "MRC"], memories: Sequence[bool], rounds: int) -> dict[str, float]:

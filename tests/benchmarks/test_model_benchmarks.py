@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 
 import pytest
@@ -17,7 +18,8 @@ from tests.benchmarks.measuring import ROOT, Line
 ONE = [workload.Case("tiny", "MRC", True)]
 
 
-def positive(lines: list[Line]) -> dict[str, float]:
+def positive(told: Iterable[Line]) -> dict[str, float]:
+    lines = list(told)
     assert all(math.isfinite(line.value) and line.value > 0 for line in lines)
     return {line.name: line.value for line in lines}
 
@@ -34,7 +36,7 @@ def test_long_documents_are_told_beside_the_encoders():
 
 
 def test_memory_is_told_beside_the_encoders():
-    lines = memory.measure(ONE)
+    lines = list(memory.measure(ONE))
     assert len(lines) == 4
     assert {line.unit for line in lines} == {"MiB"}
     assert all(line.value > 0 for line in lines if "weights, gradients" in line.name)

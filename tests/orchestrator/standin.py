@@ -22,7 +22,7 @@ from reports.settings import METRICS
 STANDIN = Model("tests.orchestrator.standin:run", "tests.orchestrator.standin:prepare")
 
 RAISES, NO_NUMBER, SLOW, DIES, WITHOUT_SCORES, DIES_ONCE, NO_MEMORY_ONCE, GPU, RAISES_ONCE = range(90, 99)
-"""Values of `training.batch_size` with which a trial fails, scores NaN, takes a quarter of a minute for its first epoch, kills
+"""Values of `training.batch_size` with which a trial fails, scores NaN, takes 15 seconds for its first epoch, kills
 its process, forgets its scores; kills its process or runs out of memory in its first attempt; takes three tenths of a
 GPU's memory, some seconds, and tells which GPU it was given; fails in its first attempt."""
 
