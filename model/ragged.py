@@ -168,7 +168,9 @@ def _keys(x_ND: Tensor) -> Tensor:
     """64 bits for each value: above its own, in an order of integers, below how far it is from the end."""
     if x_ND.element_size() > 4:
         raise TypeError(f"got values of {x_ND.dtype}, wanted at most 32 bits: the other half of a key tells the item")
-    bits_ND = x_ND.detach().float().contiguous().view(torch.int32)
+    x_ND = x_ND.detach().float()
+    # of the many bit patterns that are no number, one above all numbers
+    bits_ND = x_ND.masked_fill(x_ND.isnan(), torch.nan).view(torch.int32)
     from_end_N = torch.arange(len(x_ND), 0, -1, device=x_ND.device)
     return (_ordered(bits_ND).long() << 32).bitwise_or_(from_end_N[:, None])
 
@@ -280,5 +282,8 @@ def _picked(x: Tensor, index: Tensor | None) -> Tensor:
 
 
 def _given_back(grad: Tensor, index: Tensor | None, n: int) -> Tensor:
-    """The gradient of the n rows from which `index` picked."""
-    return grad if index is None else grad.new_zeros(n, grad.shape[1]).index_add_(0, index, grad)
+    """The gradient of the n rows from which `index` picked, added up in float32."""
+    if index is None:
+        return grad
+    total = grad.new_zeros(n, grad.shape[1], dtype=torch.promote_types(grad.dtype, torch.float32))
+    return total.index_add_(0, index, grad.to(total.dtype)).to(grad.dtype)

@@ -147,12 +147,12 @@ def weights_of(folder: Path, device: torch.device) -> dict[str, torch.Tensor]:
 
 
 def _save_once(weights: dict[str, torch.Tensor], file: Path, trial: Path) -> None:
-    """A file that another checkpoint of the trial has already is linked, or copied where the disk has no links."""
-    for other in trial.glob(f"*/{FROZEN}"):
+    """A file that a whole checkpoint of the trial has already is linked; where the disk has no links it is written."""
+    for other in (trial / "checkpoint" / FROZEN, trial / "last" / FROZEN):
         try:
             os.link(other, file)
         except OSError:
-            shutil.copyfile(other, file)
+            continue
         return
     save_file(weights, file)
 

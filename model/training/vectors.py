@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import transformers
 
 from model import batch as batches
 from model.data.encoded import SPLITS, EncodedCorpus
@@ -46,18 +47,34 @@ def with_vectors(corpus: EncodedCorpus, encoder: Encoder, cache: Path) -> Encode
     documents = [document for split in SPLITS for document in getattr(corpus, split)]
     folder = cache / "vectors" / _key(documents, encoder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    if not folder.exists():
+    if not _is_whole(folder, documents, encoder.width):
         with _alone(folder):
-            if not folder.exists():
+            if not _is_whole(folder, documents, encoder.width):
                 _make(folder, documents, encoder)
+    log.info("the encoder is frozen: the vectors of all documents are in %s", folder)
     return _read(folder, corpus)
 
 
+def _is_whole(folder: Path, documents: Sequence[EncodedDocument], width: int) -> bool:
+    """Whether all vectors are there; a cache may lose files, and what is lost is made again."""
+    try:
+        about = json.loads((folder / "vectors.json").read_text(encoding="utf-8"))
+        shape = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False).shape
+    except (OSError, ValueError):
+        return False
+    sizes = [document.n_subwords for document in documents]
+    return (
+        about.get("subwords") == sizes and len(about.get("seconds", ())) == len(sizes) and shape == (sum(sizes), width)
+    )
+
+
 def _key(documents: Sequence[EncodedDocument], encoder: Encoder) -> str:
-    """Of all that the vectors depend on: sub-words, weights, layout, and what computes with them."""
+    """Of all that the vectors depend on: sub-words, weights, configuration, layout, and what computes with them."""
     told = hashlib.sha256()
     device = next(encoder.parameters()).device.type
-    told.update(json.dumps([FORMAT, asdict(encoder.layout), torch.__version__, device]).encode())
+    computed_by = [torch.__version__, transformers.__version__, device]
+    what = [FORMAT, encoder.config.to_dict(), asdict(encoder.layout), computed_by]
+    told.update(json.dumps(what, sort_keys=True, default=str).encode())
     for name, value in encoder.state_dict().items():
         told.update(name.encode())
         told.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
@@ -80,6 +97,9 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _make(folder: Path, documents: Sequence[EncodedDocument], encoder: Encoder) -> None:
+    new = folder.with_name(f".{folder.name}.new")
+    for left in (new, folder):
+        shutil.rmtree(left, ignore_errors=True)
     n_subwords = sum(document.n_subwords for document in documents)
     wanted, free = n_subwords * encoder.width * 4, shutil.disk_usage(folder.parent).free
     if wanted > free:
@@ -90,12 +110,13 @@ def _make(folder: Path, documents: Sequence[EncodedDocument], encoder: Encoder) 
     log.info(
         "the encoder is frozen: computing the vectors of %d documents once (%.2f GiB)", len(documents), wanted / 2**30
     )
-    new = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
     vectors = np.lib.format.open_memmap(
         new / "vectors.npy", mode="w+", dtype=np.float32, shape=(n_subwords, encoder.width)
     )
+    with (new / "vectors.npy").open("r+b") as handle:
+        # a full disk is told here, and not by the end of the process in the middle
+        os.posix_fallocate(handle.fileno(), 0, (new / "vectors.npy").stat().st_size)
     seconds = []
     start, told = 0, time.monotonic()
     for n, document in enumerate(documents, start=1):
@@ -113,6 +134,11 @@ def _make(folder: Path, documents: Sequence[EncodedDocument], encoder: Encoder) 
         with file.open("rb") as handle:
             os.fsync(handle.fileno())
     new.rename(folder)
+    parent = os.open(folder.parent, os.O_RDONLY)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)
 
 
 @torch.no_grad()

@@ -64,6 +64,7 @@ class Asked:
     steps: int
     """That are timed together."""
     longest: int
+    data: Path | None
     material: Material
 
 
@@ -72,13 +73,13 @@ def main(arguments: list[str]) -> int:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; without, all")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the JSON; without, gpu.json here")
-    parser.add_argument("--device", default="cuda", help="cuda, or cpu to try the benchmark out")
+    parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="cpu to try the benchmark out")
     parser.add_argument("--sizes", nargs="+", default=["base", "small"], choices=list(workload.SHAPES))
-    parser.add_argument("--batches", nargs="+", type=int, default=[2, 8, 32])
+    parser.add_argument("--batches", nargs="+", type=_positive, default=[2, 8, 32])
     parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
-    parser.add_argument("--trials", nargs="+", type=int, default=[1, 2, 4, 8])
-    parser.add_argument("--steps", type=int, default=20, help="steps that are timed together")
-    parser.add_argument("--longest", type=int, default=LONGEST, metavar="WORDS", help="longer is not tried")
+    parser.add_argument("--trials", nargs="+", type=_positive, default=[1, 2, 4, 8])
+    parser.add_argument("--steps", type=_positive, default=20, help="steps that are timed together")
+    parser.add_argument("--longest", type=_positive, default=LONGEST, metavar="WORDS", help="longer is not tried")
     parser.add_argument("--data", type=Path, metavar="DIR", help="a data folder; without Re-DocRED the built-in corpus")
     given = parser.parse_args(arguments)
     unknown = [name for name in given.names if name not in BENCHMARKS]
@@ -86,12 +87,16 @@ def main(arguments: list[str]) -> int:
         parser.error(f"no benchmark {', '.join(unknown)}, wanted some of {', '.join(BENCHMARKS)}")
     if given.device == "cuda" and not torch.cuda.is_available():
         parser.error(f"torch {torch.__version__} sees no GPU; try the benchmark out with --device cpu --sizes tiny")
+    out = given.out or Path("gpu.json")
+    if not out.absolute().parent.is_dir():
+        parser.error(f"there is no folder {out.absolute().parent} for --out")
+    if given.data is not None and not given.data.is_dir():
+        parser.error(f"there is no folder {given.data}, which --data names")
     material = workload.material(given.data)
     asked = Asked(
         torch.device(given.device), tuple(given.sizes), tuple(given.batches), tuple(given.precisions),
-        tuple(given.trials), given.steps, given.longest, material,
+        tuple(sorted(set(given.trials))), given.steps, given.longest, given.data, material,
     )  # fmt: skip
-    out = given.out or Path("gpu.json")
     print(f"{_name(asked.device)}, torch {torch.__version__}, {material.source}", file=sys.stderr)
     lines: list[Line] = []
     for name in given.names or BENCHMARKS:
@@ -101,6 +106,13 @@ def main(arguments: list[str]) -> int:
         command.write(out, lines, device=_name(asked.device), documents=material.source, cuda=torch.version.cuda)
     print(f"written: {out}", file=sys.stderr)
     return 0
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"got {number}, wanted at least 1")
+    return number
 
 
 def _name(device: torch.device) -> str:
@@ -287,12 +299,13 @@ def _greatest(tried: Callable[[int], None], longest: int) -> int:
             return False
         return True
 
-    good, bad = 0, 128
-    while bad <= longest and fits(bad):
-        good, bad = bad, bad * 2
-    if bad > longest:
-        return good
-    while bad - good > good / 8:
+    good, bad = 0, min(128, longest)
+    while fits(bad):
+        good = bad
+        if good == longest:
+            return good
+        bad = min(2 * good, longest)
+    while bad - good > max(good / 8, 1):
         middle = (good + bad) // 2
         good, bad = (middle, bad) if fits(middle) else (good, middle)
     return good
@@ -316,23 +329,26 @@ def side_by_side(asked: Asked) -> Iterator[Line]:
                     if asked.device.type == "cuda":
                         print("CUDA MPS cannot be started here: measured without it only", file=sys.stderr)
                     continue
-                alone = None
+                rates = {}
                 for n in asked.trials:
-                    rate = rate_of(n, env)
+                    rates[n] = rate_of(n, env)
                     what = f"{size} MRC, {precision}, batch 2, by {way}{', MPS' if mps else ''}: {n} trials"
-                    yield Line(f"{what} together", rate, "documents/s")
-                    alone = alone or rate
-                    yield Line(f"{what}, to one", rate / alone, "")
+                    yield Line(f"{what} together", rates[n], "documents/s")
+                    if 1 in rates:
+                        yield Line(f"{what}, to one", rates[n] / rates[1], "")
 
 
 def _told(asked: Asked, size: Size, precision: Precision) -> dict[str, Any]:
-    return {"device": asked.device.type, "size": size, "precision": precision, "steps": 5 * asked.steps}
+    data = None if asked.data is None else str(asked.data.resolve())
+    return {"device": asked.device.type, "size": size, "precision": precision, "steps": 5 * asked.steps, "data": data}
 
 
-def trial(device: str, size: Size, precision: Precision, steps: int, ready: str, go: str) -> dict[str, float]:
+def trial(
+    device: str, size: Size, precision: Precision, steps: int, data: str | None, ready: str, go: str
+) -> dict[str, float]:
     """Training steps of a process of its own, all begun together: when they began and ended, and documents."""
     torch.set_num_threads(1)
-    material = workload.material()
+    material = workload.material(None if data is None else Path(data))
     net = workload.network(Case(size, "MRC", True), material.labels).to(device)
     settings = TrainingSettings(precision=precision)
     training = workload.Training(net, _cycled(material, settings.batch_size * steps), settings)

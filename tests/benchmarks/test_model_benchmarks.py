@@ -125,7 +125,23 @@ def test_the_greatest_that_fits_is_found_to_an_eighth():
             raise MemoryError
 
     assert 875 <= gpu._greatest(tried, 16_384) <= 1000
-    assert gpu._greatest(lambda words: None, 512) == 512
+    assert [gpu._greatest(lambda words: None, longest) for longest in (100, 300, 512)] == [100, 300, 512]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--steps", "0"], "got 0, wanted at least 1"),
+        (["--device", "cpu", "--out", "/no/such/gpu.json"], "there is no folder /no/such"),
+        (["--device", "cpu", "--data", "/no/such"], "there is no folder /no/such"),
+        (["--device", "tpu"], "invalid choice"),
+        (["--device", "cpu", "nothing"], "no benchmark nothing"),
+    ],
+)
+def test_what_the_benchmark_of_a_gpu_cannot_do_is_told_before_it_begins(given, told, capsys):
+    with pytest.raises(SystemExit):
+        gpu.main(given)
+    assert told in capsys.readouterr().err
 
 
 def test_the_command_knows_its_benchmarks(capsys):

@@ -29,6 +29,15 @@ def test_the_gradient_of_a_range_maximum_goes_to_the_greatest_item():
     assert x.grad.flatten().tolist() == [0.0, 1.0, 1.0, 0.0]
 
 
+def test_what_is_no_number_is_not_hidden_by_one_that_is():
+    for no_number in (torch.nan, -torch.nan, torch.inf - torch.tensor(torch.inf)):
+        x = torch.tensor([[1.0], [5.0], [3.0]])
+        x[1] = no_number
+        ranges = Ranges.of(np.array([0, 2]), np.array([3, 3]), 3)
+        for values in (x, x.clone().requires_grad_()):
+            assert RangeMaximum(values, 2)(ranges).isnan().flatten().tolist() == [True, False]
+
+
 def test_an_empty_range_gives_zeros_and_no_gradient():
     x = torch.full((4, 2), -3.0, requires_grad=True)
     found = RangeMaximum(x, 1)(Ranges.of(np.array([2, 0]), np.array([2, 0]), 4))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import shutil
 from pathlib import Path
 
@@ -78,6 +79,18 @@ def test_what_a_killed_process_left_is_made_again(tmp_path):
     assert not left.exists()
 
 
+@pytest.mark.parametrize("damage", ["vectors.json is lost", "vectors.npy is cut short"])
+def test_vectors_that_are_damaged_are_computed_anew(tmp_path, damage):
+    corpus, encoder = corpus_and_encoder(tmp_path)
+    before = np.array(with_vectors(corpus, encoder, tmp_path).dev[0].encoding.vectors)
+    (folder,) = (path for path in (tmp_path / "vectors").iterdir() if path.is_dir())
+    if damage.startswith("vectors.json"):
+        (folder / "vectors.json").unlink()
+    else:
+        os.truncate(folder / "vectors.npy", 1000)
+    assert np.array_equal(with_vectors(corpus, encoder, tmp_path).dev[0].encoding.vectors, before)
+
+
 def _ask(cache: Path) -> None:
     torch.set_num_threads(1)
     corpus, encoder = corpus_and_encoder(cache)
@@ -132,5 +145,18 @@ def test_frozen_weights_are_one_file_for_all_checkpoints_of_a_trial(tmp_path):
     assert all(file.with_name(WEIGHTS).stat().st_size < file.stat().st_size * 10 for file in files)
     network, _ = load_network(tmp_path / "trial" / "checkpoint")
     assert not any(value.requires_grad for value in network.encoder.parameters())
+    assert all((tmp_path / "trial" / name).is_dir() for name in ("checkpoint", ".last.old"))
     run(experiment(), 1, tmp_path / "trained", data=(), cache=tmp_path / "cache")
     assert not list((tmp_path / "trained").glob(f"*/{FROZEN}"))
+
+
+def test_without_hard_links_frozen_weights_are_written_whole_whatever_a_killed_process_left(tmp_path, monkeypatch):
+    def refused(*_):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(os, "link", refused)
+    trial = tmp_path / "trial"
+    (trial / ".checkpoint.new").mkdir(parents=True)
+    (trial / ".checkpoint.new" / FROZEN).write_bytes(b"torso")
+    run(experiment(train=False), 1, trial, data=(), cache=tmp_path / "cache")
+    load_network(trial / "checkpoint")
