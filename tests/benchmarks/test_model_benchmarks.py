@@ -92,7 +92,7 @@ sys.exit(main(sys.argv[1:]))
 
 def test_the_benchmark_of_a_gpu_needs_torch_and_transformers_alone(tmp_path):
     out = tmp_path / "gpu.json"
-    command = [sys.executable, "-c", _WITHOUT, "--device", "cpu", "--sizes", "tiny", "--batches", "2", "8",
+    command = [sys.executable, "-c", _WITHOUT, "--device", "cpu", "--sizes", "tiny", "--batches", "2",
                "--precisions", "bfloat16"]  # fmt: skip
     done = subprocess.run(
         [*command, "--steps", "1", "--trials", "1", "2", "--longest", "256", "--out", str(out), "speed", "length",
@@ -102,13 +102,10 @@ def test_the_benchmark_of_a_gpu_needs_torch_and_transformers_alone(tmp_path):
     assert done.returncode == 0, done.stderr
     told = json.loads(out.read_text())
     names = [line["name"] for line in told["lines"]]
-    assert "tiny MRC, bfloat16, batch 8: training to the encoder's" in names
+    assert "tiny MRC, bfloat16, batch 2: training to the encoder's" in names
     assert "tiny MRC, float32: longest document that fits, inference" in names
     assert "tiny MRC, bfloat16, batch 2, by processes: 2 trials together" in names
     assert told["device"] == "CPU" and told["machine"]["packages"]["torch"]
-    assert {line["met"] for line in told["lines"] if "batch 2" in line["name"] and "encoder's" in line["name"]} == {
-        None
-    }
 
 
 def test_without_a_gpu_the_benchmark_of_one_says_how_to_try_it_out(capsys):
@@ -117,6 +114,11 @@ def test_without_a_gpu_the_benchmark_of_one_says_how_to_try_it_out(capsys):
     with pytest.raises(SystemExit):
         gpu.main([])
     assert "--device cpu --sizes tiny" in capsys.readouterr().err
+
+
+def test_the_goal_of_a_gpu_is_for_batches_that_fill_one():
+    assert gpu._ratio("ratio", 1.3, 2).is_met is None
+    assert (gpu._ratio("ratio", 1.3, 8).is_met, gpu._ratio("ratio", 1.2, 32).is_met) == (False, True)
 
 
 def test_the_greatest_that_fits_is_found_to_an_eighth():
