@@ -35,7 +35,7 @@ def measure(
     backend: Literal["ray", "inline"] = "ray",
     encoder: str = "tiny",
     n_trials: int = N_TRIALS,
-    documents: int = 200,
+    documents: int = 80,
     epochs: int = 4,
 ) -> list[Line]:
     slots = SLOTS if backend == "ray" else 1
