@@ -56,6 +56,7 @@ class Encoder(nn.Module):
         self.transformer = _pretrained(settings, vocabulary) if config is None else _from_config(config)
         layers = _layers(self.transformer)
         self.marks = vocabulary["marks"] if settings.special_tokens else ([], [])
+        self.padding = vocabulary["padding"]
         positions = embedded.usable_positions(self.config.to_dict())
         if positions is None:
             raise ValueError(f"the encoder {settings.name!r} does not say how many positions it has")
@@ -68,7 +69,6 @@ class Encoder(nn.Module):
         if isinstance(settings.positions, ExtendedPositionSettings):
             self.max_positions = max(self.max_positions, settings.positions.rows)
             _extend_positions(self.transformer, settings.positions, self.max_positions)
-        self.padding = vocabulary["padding"]
         self._freeze()
 
     @property

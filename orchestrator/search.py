@@ -46,7 +46,7 @@ from orchestrator.identity import KEY_LENGTH, canonical, keys
 from orchestrator.overrides import single
 from orchestrator.positions import dotted
 from orchestrator.schema import ChoiceSpace, IntegerSpace, LoadedStudy, Space
-from orchestrator.store import Home, TrialRecord, read_history, write_record
+from orchestrator.store import Home, TrialRecord, read_history, sync_folder, write_record
 from orchestrator.trainables import Trainable
 from orchestrator.trial import Job
 from orchestrator.variants import Variant
@@ -261,11 +261,7 @@ def _append(journal: Path, entry: Mapping[str, Any]) -> None:
             file.truncate(whole)
             raise
     if is_new:
-        folder = os.open(journal.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(journal.parent)
 
 
 # ----------------------------------------------------------------------------------------------------------- in the run

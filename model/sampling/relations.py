@@ -42,13 +42,11 @@ def gold_pairs(document: Document, labels: Labels) -> tuple[np.ndarray, np.ndarr
 class MentionPairs:
     """All pairs (mention of the head, mention of the tail) of entity pairs, entity pair by entity pair.
 
-    K mention pairs: `pair` [K, 2] indices of spans; `member` [K, 2] the same as places in the members of all entities,
-    laid end to end; `entity_pair` [K]; `context` [K, 2] the half-open sub-word range
-    between the two spans, empty ([0, 0)) where they touch or overlap; `token_distance` [K] in words;
-    `sentence_distance` [K].
+    K mention pairs: `member` [K, 2] places in the members of all entities, laid end to end; `entity_pair` [K];
+    `context` [K, 2] the half-open sub-word range between the two spans, empty ([0, 0)) where they touch or overlap;
+    `token_distance` [K] in words; `sentence_distance` [K].
     """
 
-    pair: np.ndarray
     member: np.ndarray
     entity_pair: np.ndarray
     context: np.ndarray
@@ -89,7 +87,6 @@ def mention_pairs(
     second_start = np.where(head_first, words_S2[b, 0], words_S2[a, 0])
     first_end = np.where(head_first, words_S2[a, 1], words_S2[b, 1])
     return MentionPairs(
-        pair=np.stack([a, b], axis=1),
         member=member,
         entity_pair=entity_pair,
         context=context,

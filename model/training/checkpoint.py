@@ -24,6 +24,7 @@ from model.data.labels import Labels
 from model.encoder import vocabulary_of
 from model.joint.network import Network
 from model.settings import JerexSettings
+from model.training.durable import sync_files
 
 FORMAT = 1
 WEIGHTS, FROZEN = "model.safetensors", "frozen.safetensors"
@@ -73,10 +74,7 @@ def save(
     tokenizer.save_pretrained(str(new / "tokenizer"))
     if optimiser is not None:
         save_file(_training_state(network, optimiser), new / "training.safetensors")
-    for file in new.iterdir():
-        if file.is_file():
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
+    sync_files(new)
     if folder.exists():
         folder.rename(old)
     new.rename(folder)

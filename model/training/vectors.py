@@ -29,6 +29,7 @@ from model import batch as batches
 from model.data.encoded import SPLITS, EncodedCorpus
 from model.data.subwords import EncodedDocument, Encoding
 from model.encoder import Encoder
+from model.training.durable import sync_files
 
 log = logging.getLogger("model")
 
@@ -47,25 +48,37 @@ def with_vectors(corpus: EncodedCorpus, encoder: Encoder, cache: Path) -> Encode
     documents = [document for split in SPLITS for document in getattr(corpus, split)]
     folder = cache / "vectors" / _key(documents, encoder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    if not _is_whole(folder, documents, encoder.width):
+    encodings = _read(folder, documents, encoder.width)
+    if encodings is None:
         with _alone(folder):
-            if not _is_whole(folder, documents, encoder.width):
-                _make(folder, documents, encoder)
+            encodings = _read(folder, documents, encoder.width)  # another may have been first
+            if encodings is None:
+                encodings = _make(folder, documents, encoder)
     log.info("the encoder is frozen: the vectors of all documents are in %s", folder)
-    return _read(folder, corpus)
+    found = iter(encodings)
+    return replace(
+        corpus,
+        **{split: [replace(document, encoding=next(found)) for document in getattr(corpus, split)] for split in SPLITS},
+    )
 
 
-def _is_whole(folder: Path, documents: Sequence[EncodedDocument], width: int) -> bool:
-    """Whether all vectors are there; a cache may lose files, and what is lost is made again."""
+def _read(folder: Path, documents: Sequence[EncodedDocument], width: int) -> list[Encoding] | None:
+    """Of each document, if all is there; a cache may lose files, and what is lost is made again."""
     try:
         about = json.loads((folder / "vectors.json").read_text(encoding="utf-8"))
-        shape = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False).shape
+        vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError):
-        return False
+        return None
     sizes = [document.n_subwords for document in documents]
-    return (
-        about.get("subwords") == sizes and len(about.get("seconds", ())) == len(sizes) and shape == (sum(sizes), width)
-    )
+    seconds = about.get("seconds", ())
+    if about.get("subwords") != sizes or len(seconds) != len(sizes) or vectors.shape != (sum(sizes), width):
+        return None
+    return _apart(vectors, sizes, seconds)
+
+
+def _apart(vectors: np.ndarray, sizes: Sequence[int], seconds: Sequence[float]) -> list[Encoding]:
+    ends = np.cumsum(sizes)
+    return [Encoding(vectors[end - size : end], took) for end, size, took in zip(ends, sizes, seconds, strict=True)]
 
 
 def _key(documents: Sequence[EncodedDocument], encoder: Encoder) -> str:
@@ -96,11 +109,12 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _make(folder: Path, documents: Sequence[EncodedDocument], encoder: Encoder) -> None:
+def _make(folder: Path, documents: Sequence[EncodedDocument], encoder: Encoder) -> list[Encoding]:
     new = folder.with_name(f".{folder.name}.new")
     for left in (new, folder):
         shutil.rmtree(left, ignore_errors=True)
-    n_subwords = sum(document.n_subwords for document in documents)
+    sizes = [document.n_subwords for document in documents]
+    n_subwords = sum(sizes)
     wanted, free = n_subwords * encoder.width * 4, shutil.disk_usage(folder.parent).free
     if wanted > free:
         raise OSError(
@@ -128,17 +142,11 @@ def _make(folder: Path, documents: Sequence[EncodedDocument], encoder: Encoder) 
             log.info("vectors of %d of %d documents", n, len(documents))
             told = time.monotonic()
     vectors.flush()
-    about = {"subwords": [document.n_subwords for document in documents], "seconds": seconds}
+    about = {"subwords": sizes, "seconds": seconds}
     (new / "vectors.json").write_text(json.dumps(about), encoding="utf-8")
-    for file in new.iterdir():
-        with file.open("rb") as handle:
-            os.fsync(handle.fileno())
+    sync_files(new)
     new.rename(folder)
-    parent = os.open(folder.parent, os.O_RDONLY)
-    try:
-        os.fsync(parent)
-    finally:
-        os.close(parent)
+    return _apart(np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False), sizes, seconds)
 
 
 @torch.no_grad()
@@ -149,18 +157,3 @@ def _encoded(document: EncodedDocument, encoder: Encoder) -> tuple[np.ndarray, f
     began = now()
     windows = batches.to(batches.windows([document.subwords], encoder.layout), device)
     return encoder(windows).float().cpu().numpy(), now() - began
-
-
-def _read(folder: Path, corpus: EncodedCorpus) -> EncodedCorpus:
-    about = json.loads((folder / "vectors.json").read_text(encoding="utf-8"))
-    vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
-    ends = np.cumsum(about["subwords"])
-    splits: dict[str, list[EncodedDocument]] = {}
-    n = 0
-    for split in SPLITS:
-        splits[split] = []
-        for document in getattr(corpus, split):
-            encoding = Encoding(vectors[ends[n] - document.n_subwords : ends[n]], about["seconds"][n])
-            splits[split].append(replace(document, encoding=encoding))
-            n += 1
-    return replace(corpus, **splits)

@@ -317,25 +317,21 @@ def _greatest(tried: Callable[[int], None], longest: int) -> int:
 def side_by_side(asked: Asked) -> Iterator[Line]:
     size = asked.sizes[-1]
     precision = asked.precisions[-1]
-    ways: list[tuple[str, Callable[[int, dict[str, str]], float]]] = []
-    if find_spec("ray") is not None:
-        ways.append(("Ray", lambda n, env: _by_ray(n, _told(asked, size, precision), env)))
-    else:
-        ways.append(("processes", lambda n, env: _by_processes(n, _told(asked, size, precision), env)))
-    for way, rate_of in ways:
-        for mps in (False, True):
-            with _mps(mps) as env:
-                if env is None:
-                    if asked.device.type == "cuda":
-                        print("CUDA MPS cannot be started here: measured without it only", file=sys.stderr)
-                    continue
-                rates = {}
-                for n in asked.trials:
-                    rates[n] = rate_of(n, env)
-                    what = f"{size} MRC, {precision}, batch 2, by {way}{', MPS' if mps else ''}: {n} trials"
-                    yield Line(f"{what} together", rates[n], "documents/s")
-                    if 1 in rates:
-                        yield Line(f"{what}, to one", rates[n] / rates[1], "")
+    told = _told(asked, size, precision)
+    way, rate_of = ("Ray", _by_ray) if find_spec("ray") is not None else ("processes", _by_processes)
+    for mps in (False, True):
+        with _mps(mps) as env:
+            if env is None:
+                if asked.device.type == "cuda":
+                    print("CUDA MPS cannot be started here: measured without it only", file=sys.stderr)
+                continue
+            rates = {}
+            for n in asked.trials:
+                rates[n] = rate_of(n, told, env)
+                what = f"{size} MRC, {precision}, batch 2, by {way}{', MPS' if mps else ''}: {n} trials"
+                yield Line(f"{what} together", rates[n], "documents/s")
+                if 1 in rates:
+                    yield Line(f"{what}, to one", rates[n] / rates[1], "")
 
 
 def _told(asked: Asked, size: Size, precision: Precision) -> dict[str, Any]:

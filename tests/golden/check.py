@@ -561,9 +561,10 @@ def _sampling_facts(everything: Any, case: dict, max_span_size: int, labels: Lab
         entity_pairs, everything.members, everything.gold_M2, gold_subwords, sentence_of[everything.gold_M2[:, 0]]
     )
     length = mention_pairs.context[:, 1] - mention_pairs.context[:, 0]
+    spans_K2 = np.concatenate(everything.members)[mention_pairs.member]
     position = {
         (*entity_pairs[q].tolist(), *pair.tolist()): row
-        for row, (q, pair) in enumerate(zip(mention_pairs.entity_pair, mention_pairs.pair, strict=True))
+        for row, (q, pair) in enumerate(zip(mention_pairs.entity_pair, spans_K2, strict=True))
     }
     some = []
     for wanted in case["mention_pairs_some"]:
