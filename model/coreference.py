@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from model.batch import CoreferencePairs
-from model.ragged import BlockLinear, Part
+from model.ragged import BlockLinear, Ends, Part
 from model.settings import CoreferenceSettings
 
 
@@ -26,11 +26,15 @@ class CoreferenceClassifier(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(width, 1)
 
-    def forward(self, mention_MD: Tensor, pairs: CoreferencePairs) -> Tensor:
+    def ends(self, mention_MD: Tensor) -> Ends:
+        """What mentions give to all pairs that they are in."""
+        return Ends(self.hidden.sum(Part(0, mention_MD)), self.hidden.sum(Part(1, mention_MD)))
+
+    def forward(self, ends: Ends, pairs: CoreferencePairs) -> Tensor:
         distance_P = pairs.edit_distance_P.clamp(max=self.edit_distance_embedding.num_embeddings - 1)
         hidden_PD = self.hidden(
-            Part(mention_MD, pairs.first_P),
-            Part(mention_MD, pairs.second_P),
-            Part(self.edit_distance_embedding.weight, distance_P),
+            (ends.first, pairs.first_P),
+            (ends.second, pairs.second_P),
+            (self.hidden.sum(Part(2, self.edit_distance_embedding.weight)), distance_P),
         )
         return self.output(self.dropout(torch.relu(hidden_PD))).squeeze(-1)

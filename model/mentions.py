@@ -27,5 +27,8 @@ class MentionClassifier(nn.Module):
 
     def forward(self, span_SD: Tensor, size_S: Tensor) -> Tensor:
         size = size_S.clamp(max=self.size_embedding.num_embeddings - 1)
-        hidden_SD = self.hidden(Part(span_SD), Part(self.size_embedding.weight, size))
+        hidden_SD = self.hidden(
+            (self.hidden.sum(Part(0, span_SD)), None),
+            (self.hidden.sum(Part(1, self.size_embedding.weight)), size),
+        )
         return self.output(self.dropout(torch.relu(hidden_SD))).squeeze(-1)

@@ -119,6 +119,10 @@ class RangeMaximum:
         with torch.no_grad():
             self._table_LD = _table(_keys(x_ND) if self._has_gradient else x_ND, min(n_levels, len(x_ND).bit_length()))
 
+    @property
+    def device(self) -> torch.device:
+        return self._x_ND.device
+
     def __call__(self, ranges: Ranges) -> Tensor:
         """Maxima: y_RD. An empty range gives zeros."""
         if self._has_gradient:
@@ -188,14 +192,26 @@ def _ordered(bits: Tensor) -> Tensor:
 
 
 class Part(NamedTuple):
-    """A part of a concatenation: row i is x[picked[shared[i]]]. An index that is None picks all, in their order.
+    """What one block of a concatenation is: x, or x[picked]."""
 
-    Parts with one `shared` index, which has to be the same tensor, are added up before it picks from the sum.
-    """
-
+    block: int
     x: Tensor
     picked: Tensor | None = None
-    shared: Tensor | None = None
+
+
+class Sum(NamedTuple):
+    """What some blocks add to the rows that pick from it: W_a a + W_b b + …"""
+
+    parts: tuple[Part, ...]
+    y: Tensor | None
+    """None where it is yet to be computed, as there will be a gradient."""
+
+
+class Ends(NamedTuple):
+    """What all items that may be an end of a pair add to the pairs, as the first of it and as the second."""
+
+    first: Sum
+    second: Sum
 
 
 class BlockLinear(nn.Module):
@@ -213,46 +229,74 @@ class BlockLinear(nn.Module):
         self.weight = nn.Parameter(torch.empty(out_features, sum(widths)))
         self.bias = nn.Parameter(torch.empty(out_features))
 
-    def forward(self, *parts: Part) -> Tensor:
-        """`parts`: in the order of `widths`."""
-        if (found := tuple(part.x.shape[-1] for part in parts)) != self.widths:
-            raise ValueError(f"expected parts of widths {self.widths}, got {found}")
-        indices = tuple((part.picked, part.shared) for part in parts)
-        return _BlockLinear.apply(self.weight, self.bias, indices, *(part.x for part in parts))
+    def sum(self, *parts: Part) -> Sum:
+        """Parts with as many rows each. Without gradient computed here, to be picked from again and again."""
+        for part in parts:
+            if part.x.shape[-1] != self.widths[part.block]:
+                raise ValueError(
+                    f"block {part.block} is {self.widths[part.block]} wide, got a part of {part.x.shape[-1]}"
+                )
+        return Sum(parts, None if torch.is_grad_enabled() else _added_up(self._blocks(), parts))
+
+    def forward(self, *rows: tuple[Sum, Tensor | None]) -> Tensor:
+        """Sums, of each the rows that are picked by an index; None picks all. Each block is in one of them."""
+        found = sorted(part.block for given, _ in rows for part in given.parts)
+        if found != list(range(len(self.widths))):
+            raise ValueError(f"expected each of {len(self.widths)} blocks once, got {found}")
+        done = [(given.y, index) for given, index in rows if given.y is not None]
+        if len(done) == len(rows) and not torch.is_grad_enabled():
+            return _total(done, self.bias)
+        layout = tuple((tuple((part.block, part.picked) for part in given.parts), index) for given, index in rows)
+        xs = [part.x for given, _ in rows for part in given.parts]
+        return _BlockLinear.apply(self.weight, self.bias, self.widths, layout, *xs)
+
+    def _blocks(self) -> Sequence[Tensor]:
+        return _blocks(self.weight, self.widths)
 
 
-_Indices = tuple[tuple[Tensor | None, Tensor | None], ...]
+_Layout = tuple[tuple[tuple[tuple[int, Tensor | None], ...], Tensor | None], ...]
+"""Of each sum, the block and `picked` of its parts, and the index that picks from it."""
 
 
-def _by_shared(indices: _Indices) -> list[tuple[Tensor | None, list[int]]]:
-    """Parts by their `shared` index."""
-    groups: dict[int, tuple[Tensor | None, list[int]]] = {}
-    for part, (_, shared) in enumerate(indices):
-        groups.setdefault(id(shared), (shared, []))[1].append(part)
-    return list(groups.values())
+def _blocks(weight: Tensor, widths: Sequence[int]) -> Sequence[Tensor]:
+    device = weight.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+    return weight.to(dtype).split(widths, dim=1)
+
+
+def _added_up(blocks: Sequence[Tensor], parts: Sequence[Part]) -> Tensor:
+    total: Tensor | None = None
+    for block, x, picked in parts:
+        projected = _picked(x.to(blocks[block].dtype) @ blocks[block].T, picked)
+        total = projected if total is None else total.add_(projected)
+    assert total is not None, "a sum has at least one part"
+    return total
+
+
+def _total(rows: Sequence[tuple[Tensor, Tensor | None]], bias: Tensor) -> Tensor:
+    """The bias is added where there is the least to add it to. No sum is changed: it may be picked from again."""
+    (least, index), *others = sorted(rows, key=lambda one: len(one[0]))
+    y = _picked(least + bias.to(least.dtype), index)
+    for x, index in others:
+        y.add_(_picked(x, index))
+    return y
 
 
 class _BlockLinear(Function):
     """Written out, as autograd would make a gradient of the whole weight for every block, and add them up."""
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, bias: Tensor, indices: _Indices, *xs: Tensor) -> Tensor:
-        device = weight.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
-        blocks = weight.to(dtype).split([x.shape[1] for x in xs], dim=1)
-        y: Tensor | None = None
-        for shared, parts in _by_shared(indices):
-            total: Tensor | None = None
-            for part in parts:
-                projected = _picked(xs[part].to(dtype) @ blocks[part].T, indices[part][0])
-                total = projected if total is None else total.add_(projected)
-            assert total is not None
-            rows = _picked(total, shared)
-            y = rows if y is None else y.add_(rows)
-        assert y is not None
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, weight: Tensor, bias: Tensor, widths: Sequence[int], layout: _Layout, *xs: Tensor
+    ) -> Tensor:
+        blocks, of_part = _blocks(weight, widths), iter(xs)
+        rows = [
+            (_added_up(blocks, [Part(block, next(of_part), picked) for block, picked in parts]), index)
+            for parts, index in layout
+        ]
         ctx.save_for_backward(weight, *xs)
-        ctx.indices = indices
-        return y.add_(bias)
+        ctx.widths, ctx.layout = widths, layout
+        return _total(rows, bias)
 
     @staticmethod
     @once_differentiable
@@ -261,20 +305,28 @@ class _BlockLinear(Function):
     ) -> tuple[Tensor | None, ...]:
         weight, *xs = ctx.saved_tensors
         (grad,) = grads
-        starts = np.cumsum([0, *(x.shape[1] for x in xs)]).tolist()
+        starts = np.cumsum([0, *ctx.widths]).tolist()
         of_weight = torch.empty_like(weight) if ctx.needs_input_grad[0] else None
-        of_xs: list[Tensor | None] = [None] * len(xs)
-        for shared, parts in _by_shared(ctx.indices):
-            first, picked = parts[0], ctx.indices[parts[0]][0]
-            of_total = _given_back(grad, shared, len(xs[first]) if picked is None else len(picked))
-            for part in parts:
-                x, block = xs[part], slice(starts[part], starts[part + 1])
-                of_part = _given_back(of_total, ctx.indices[part][0], len(x))
-                if ctx.needs_input_grad[3 + part]:
-                    of_xs[part] = (of_part @ weight[:, block].to(grad.dtype)).to(x.dtype)
+        of_xs: list[Tensor | None] = []
+        for parts, index in ctx.layout:
+            first, picked = xs[len(of_xs)], parts[0][1]
+            of_sum = _given_back(grad, index, len(first) if picked is None else len(picked))
+            for block, picked in parts:
+                x, columns = xs[len(of_xs)], slice(starts[block], starts[block + 1])
+                of_part = _given_back(of_sum, picked, len(x))
                 if of_weight is not None:
-                    of_weight[:, block] = of_part.T @ x.to(grad.dtype)
-        return of_weight, grad.sum(dim=0).to(weight.dtype), None, *of_xs
+                    _multiply_into(of_weight[:, columns], of_part.T, x.to(grad.dtype))
+                wanted = ctx.needs_input_grad[4 + len(of_xs)]
+                of_xs.append((of_part @ weight[:, columns].to(grad.dtype)).to(x.dtype) if wanted else None)
+        return of_weight, grad.sum(dim=0).to(weight.dtype), None, None, *of_xs
+
+
+def _multiply_into(out: Tensor, a: Tensor, b: Tensor) -> None:
+    """out = a b, without a matrix between where the numbers are of one type (not under autocast)."""
+    if out.dtype == a.dtype:
+        torch.mm(a, b, out=out)
+    else:
+        out.copy_(a @ b)
 
 
 def _picked(x: Tensor, index: Tensor | None) -> Tensor:

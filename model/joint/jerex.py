@@ -15,7 +15,7 @@ pairs, D encoder width, E entity types, R relation types.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -36,9 +36,9 @@ from model.memory.recurrent import RecurrentMemory
 from model.memory.similarity import Bilinear
 from model.memory.slots import build_external_memory, build_memories
 from model.mentions import MentionClassifier
-from model.ragged import BlockLinear, RangeMaximum, n_levels
+from model.ragged import BlockLinear, Ends, RangeMaximum, n_levels
 from model.relations.global_pairs import GlobalPairs
-from model.relations.multi_instance import MultiInstancePairs
+from model.relations.multi_instance import MultiInstanceEnds, MultiInstancePairs
 from model.relations.type_vectors import TypeVectors
 from model.sampling import coreference, relations
 from model.settings import GlobalSettings, InverseReadSettings, JerexSettings, MultiInstanceSettings
@@ -108,8 +108,8 @@ class Trace:
     kept_pooled: Tensor | None = None
     kept_extended: Tensor | None = None
     entities: Tensor | None = None
-    pairs: list[Tensor] = field(default_factory=list)
-    """In the order of the entity pairs, in parts."""
+    pairs: Tensor | None = None
+    """In the order of the entity pairs; None where there are none."""
 
 
 class Jerex(nn.Module):
@@ -184,21 +184,25 @@ class Jerex(nn.Module):
         assert isinstance(reader, InverseRead | ContentRead)
         return reader(x, document, n_documents, memories)
 
+    def ends_of_pairs(
+        self, mention_MD: Tensor, entity_ND: Tensor, type_N: Tensor, entities: Entities
+    ) -> Ends | MultiInstanceEnds:
+        vectors = self.type_vectors(_as_mapping(self.memories))
+        if isinstance(self.pairs, GlobalPairs):
+            return self.pairs.ends(entity_ND, type_N, vectors)
+        return self.pairs.ends(mention_MD, entity_ND, type_N, vectors, entities)
+
     def _pair_representation(
         self,
         maximum: RangeMaximum,
-        mention_MD: Tensor,
-        entity_ND: Tensor,
-        type_N: Tensor,
-        entities: Entities,
+        ends: Ends | MultiInstanceEnds,
         pairs: EntityPairs,
         mentions: PairMentions | None,
     ) -> Tensor:
-        vectors = self.type_vectors(_as_mapping(self.memories))
         if isinstance(self.pairs, GlobalPairs):
-            return self.pairs(entity_ND, type_N, vectors, pairs)
+            return self.pairs(ends, pairs)
         assert mentions is not None, "the multi-instance classifier needs mention pairs"
-        return self.pairs(maximum, mention_MD, entity_ND, type_N, vectors, entities, pairs, mentions)
+        return self.pairs(maximum, ends, pairs, mentions)
 
     @property
     def needs_mention_pairs(self) -> bool:
@@ -225,22 +229,15 @@ class Jerex(nn.Module):
             mention_S = self.mention(spans.x_ND, batch.spans.size_S)
             mention_MD = spans.x_ND.index_select(0, batch.gold_M)
         entity_ND = self.entity_representation(mention_MD, batch.entities)
-        pair_QD = self._pair_representation(
-            maximum,
-            mention_MD,
-            entity_ND,
-            batch.targets.entity_type_N,
-            batch.entities,
-            batch.entity_pairs,
-            batch.pair_mentions,
-        )
+        ends = self.ends_of_pairs(mention_MD, entity_ND, batch.targets.entity_type_N, batch.entities)
+        pair_QD = self._pair_representation(maximum, ends, batch.entity_pairs, batch.pair_mentions)
         return Scores(
             tokens=tokens,
             pooled_SD=pooled_SD,
             spans=spans,
             mention_S=mention_S,
             mention_MD=mention_MD,
-            coreference_P=self.coreference(mention_MD, batch.coreference),
+            coreference_P=self.coreference(self.coreference.ends(mention_MD), batch.coreference),
             entity_ND=entity_ND,
             entity_NE=self.entity_classifier(entity_ND, memories),
             pair_QD=pair_QD,
@@ -259,7 +256,7 @@ class Jerex(nn.Module):
         trace: Trace | None = None,
     ) -> list[Extraction]:
         """Find mentions, entities and relations in the documents of a batch, from all their candidate spans."""
-        trace = Trace() if trace is None else trace
+        asked, trace = trace, Trace() if trace is None else trace
         device = x_TD.device
         n = tokens.n_documents
         n_candidates = [len(c.words_C2) for c in candidates]
@@ -301,7 +298,8 @@ class Jerex(nn.Module):
 
         pairs = [relations.all_pairs(len(m)) for m in members]
         laid_out = _LaidOut.of(pairs, members, kept, candidates, tokens)
-        relation_logit = self._score_relations(maximum, mention_MD, entity_ND, type_N, entities, laid_out, trace.pairs)
+        ends = self.ends_of_pairs(mention_MD, entity_ND, type_N, entities)
+        relation_logit = self._score_relations(maximum, ends, laid_out, asked)
         entity = _split(entity_NE, [len(m) for m in members])
         found = zip(mention, kept, coreference_logit, members, entity, pairs, relation_logit, strict=True)
         return [self._extraction(*of_document) for of_document in found]
@@ -336,26 +334,21 @@ class Jerex(nn.Module):
         pairs = [coreference.forward_pairs(len(indices)) for indices in kept]
         distances = [edit_distances(b, kept[b])[tuple(of.T)] if len(of) else of[:, 0] for b, of in enumerate(pairs)]
         flat = batches.coreference_pairs(pairs, distances, batches.offsets(len(k) for k in kept))
+        ends = self.coreference.ends(mention_MD)
         logits = [mention_MD.new_zeros(0)]
         for at in range(0, len(flat.first_P), PAIRS_AT_ONCE):
             part = slice(at, at + PAIRS_AT_ONCE)
             group = CoreferencePairs(flat.first_P[part], flat.second_P[part], flat.edit_distance_P[part])
-            logits.append(self.coreference(mention_MD, batches.to(group, mention_MD.device)))
+            logits.append(self.coreference(ends, batches.to(group, mention_MD.device)))
         return _split(torch.cat(logits), [len(of) for of in pairs])
 
     def _score_relations(
-        self,
-        maximum: RangeMaximum,
-        mention_MD: Tensor,
-        entity_ND: Tensor,
-        type_N: Tensor,
-        entities: Entities,
-        laid_out: _LaidOut,
-        representations: list[Tensor],
+        self, maximum: RangeMaximum, ends: Ends | MultiInstanceEnds, laid_out: _LaidOut, trace: Trace | None
     ) -> list[np.ndarray]:
-        """Logits of all relation types for the entity pairs of each document; adds the pairs' representations."""
-        device = mention_MD.device
-        logits = [entity_ND.new_zeros(0, self.n_relation_types)]
+        """Logits of all relation types for the entity pairs of each document."""
+        device = maximum.device
+        logits = [torch.zeros(0, self.n_relation_types, device=device)]
+        representations: list[Tensor] = []
         sizes = np.array([len(member) for member in laid_out.members], dtype=np.int64)
         for part in _parts(sizes[laid_out.pairs].prod(axis=1)):
             pairs = laid_out.pairs[part]
@@ -365,10 +358,14 @@ class Jerex(nn.Module):
                 found = relations.mention_pairs(pairs, laid_out.members, *laid_out.kept)
                 mentions = batches.pair_mentions([found], _NO_OFFSET, _NO_OFFSET, _NO_OFFSET, laid_out.n_subwords)
                 mentions = batches.to(mentions, device)
-            pair_QD = self._pair_representation(maximum, mention_MD, entity_ND, type_N, entities, group, mentions)
-            representations.append(pair_QD)
+            pair_QD = self._pair_representation(maximum, ends, group, mentions)
             logits.append(self.relation_classifier(pair_QD, _as_mapping(self.memories)))
-        return _split(torch.cat(logits), laid_out.n_pairs_B)
+            if trace is not None:
+                representations.append(pair_QD)
+        place_Q = torch.from_numpy(laid_out.place).to(device)
+        if trace is not None and representations:
+            trace.pairs = torch.cat(representations).index_select(0, place_Q)
+        return _split(torch.cat(logits).index_select(0, place_Q), laid_out.n_pairs_B)
 
 
 _NO_OFFSET = np.zeros(1, dtype=np.int64)
@@ -379,7 +376,9 @@ class _LaidOut:
     """Entity pairs of all documents and the spans behind them, as if of one."""
 
     pairs: np.ndarray
-    """[Q, 2]"""
+    """[Q, 2], a pair beside its reverse, as these have the same contexts between their mentions."""
+    place: np.ndarray
+    """Where each pair stands in it, document by document as given."""
     n_pairs_B: list[int]
     members: list[np.ndarray]
     """Of each entity, indices into `kept`."""
@@ -398,9 +397,12 @@ class _LaidOut:
         """From those of each document."""
         entity_offset = batches.offsets(len(m) for m in members)
         mention_offset = batches.offsets(len(k) for k in kept)
+        given = np.concatenate([of + by for of, by in zip(pairs, entity_offset, strict=True)])
+        order = np.lexsort((given[:, 0] > given[:, 1], given.max(axis=1), given.min(axis=1)))
         chosen = [Candidates(*(part[k] for part in c)) for c, k in zip(candidates, kept, strict=True)]
         return cls(
-            pairs=np.concatenate([of + by for of, by in zip(pairs, entity_offset, strict=True)]),
+            pairs=given[order],
+            place=np.argsort(order),
             n_pairs_B=[len(of) for of in pairs],
             members=[entity + by for of, by in zip(members, mention_offset, strict=True) for entity in of],
             kept=Candidates(

@@ -81,11 +81,11 @@ class Network(nn.Module):
             candidates = [candidates_of(document, self.settings.mention.max_span_size) for document in group]
             tokens = batches.tokens(group, self.encoder.layout)
             tokens = batches.to(tokens, self.device)
-            within = Trace()
+            within = None if trace is None else Trace()
             extractions = self.joint.extract(
                 self.encode(tokens), tokens, candidates, _word_distances(group, candidates), within
             )
-            if trace is not None:
+            if trace is not None and within is not None:
                 trace(indices[0], within)
             for i, document, spans, extraction in zip(indices, group, candidates, extractions, strict=True):
                 found[i] = to_document(document.document, spans, extraction, self.labels)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from model.batch import EntityPairs
-from model.ragged import BlockLinear, Part
+from model.ragged import BlockLinear, Ends, Part
 
 
 class GlobalPairs(nn.Module):
@@ -25,11 +25,13 @@ class GlobalPairs(nn.Module):
         self.pair = BlockLinear([width, width, type_width, type_width], width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, entity_ND: Tensor, type_N: Tensor, type_vectors: Tensor, pairs: EntityPairs) -> Tensor:
-        hidden_QD = self.pair(
-            Part(entity_ND, pairs.head_Q),
-            Part(entity_ND, pairs.tail_Q),
-            Part(type_vectors, type_N.index_select(0, pairs.head_Q)),
-            Part(type_vectors, type_N.index_select(0, pairs.tail_Q)),
+    def ends(self, entity_ND: Tensor, type_N: Tensor, type_vectors: Tensor) -> Ends:
+        """What entities give to all pairs that they are in. `type_N`: of which type each is taken to be."""
+        return Ends(
+            self.pair.sum(Part(0, entity_ND), Part(2, type_vectors, type_N)),
+            self.pair.sum(Part(1, entity_ND), Part(3, type_vectors, type_N)),
         )
+
+    def forward(self, ends: Ends, pairs: EntityPairs) -> Tensor:
+        hidden_QD = self.pair((ends.first, pairs.head_Q), (ends.second, pairs.tail_Q))
         return self.dropout(torch.relu(hidden_QD))

@@ -6,12 +6,23 @@ vector width.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 from model.batch import Entities, EntityPairs, PairMentions
-from model.ragged import BlockLinear, Part, RangeMaximum, segment_max
+from model.ragged import BlockLinear, Ends, Part, RangeMaximum, segment_max
 from model.settings import MultiInstanceSettings
+
+
+class MultiInstanceEnds(NamedTuple):
+    """What the ends give to pairs of mentions, and their types to pairs of entities."""
+
+    mentions: Ends
+    """Of the places in `Entities.member`, to which mention pairs point."""
+    types: Ends
+    """Of the entities."""
 
 
 class MultiInstancePairs(nn.Module):
@@ -36,45 +47,43 @@ class MultiInstancePairs(nn.Module):
         self.pair = BlockLinear([width, type_width, type_width], width)
         self.dropout = nn.Dropout(dropout)
 
-    def local_representations(
-        self, maximum: RangeMaximum, mention_MD: Tensor, entity_ND: Tensor, entities: Entities, mentions: PairMentions
-    ) -> Tensor:
-        """l of every mention pair: [K, D]."""
-        context_CD = maximum(mentions.contexts)
-        token_rows = self.token_distance_embedding.num_embeddings
-        sentence_rows = self.sentence_distance_embedding.num_embeddings
-        between, head, tail = mentions.context_K, mentions.head_K, mentions.tail_K
-        return self.local(
-            Part(context_CD, None, between),
-            Part(mention_MD, entities.member, head),
-            Part(mention_MD, entities.member, tail),
-            Part(entity_ND, entities.owner, head),
-            Part(entity_ND, entities.owner, tail),
-            Part(self.token_distance_embedding.weight, mentions.token_distance_C.clamp(max=token_rows - 1), between),
-            Part(
-                self.sentence_distance_embedding.weight,
-                mentions.sentence_distance_C.clamp(max=sentence_rows - 1),
-                between,
+    def ends(
+        self, mention_MD: Tensor, entity_ND: Tensor, type_N: Tensor, type_vectors: Tensor, entities: Entities
+    ) -> MultiInstanceEnds:
+        """What mentions and entities give to all pairs that they are in.
+
+        `entities`: the mentions of every entity. `type_N`: of which type each entity is taken to be.
+        """
+        return MultiInstanceEnds(
+            mentions=Ends(
+                self.local.sum(Part(1, mention_MD, entities.member), Part(3, entity_ND, entities.owner)),
+                self.local.sum(Part(2, mention_MD, entities.member), Part(4, entity_ND, entities.owner)),
             ),
+            types=Ends(self.pair.sum(Part(1, type_vectors, type_N)), self.pair.sum(Part(2, type_vectors, type_N))),
         )
 
+    def local_representations(self, maximum: RangeMaximum, ends: Ends, mentions: PairMentions) -> Tensor:
+        """l of every mention pair: [K, D]."""
+        token_distance, sentence_distance = self.token_distance_embedding, self.sentence_distance_embedding
+        between = self.local.sum(
+            Part(0, maximum(mentions.contexts)),
+            Part(5, token_distance.weight, mentions.token_distance_C.clamp(max=token_distance.num_embeddings - 1)),
+            Part(
+                6,
+                sentence_distance.weight,
+                mentions.sentence_distance_C.clamp(max=sentence_distance.num_embeddings - 1),
+            ),
+        )
+        return self.local((between, mentions.context_K), (ends.first, mentions.head_K), (ends.second, mentions.tail_K))
+
     def forward(
-        self,
-        maximum: RangeMaximum,
-        mention_MD: Tensor,
-        entity_ND: Tensor,
-        type_N: Tensor,
-        type_vectors: Tensor,
-        entities: Entities,
-        pairs: EntityPairs,
-        mentions: PairMentions,
+        self, maximum: RangeMaximum, ends: MultiInstanceEnds, pairs: EntityPairs, mentions: PairMentions
     ) -> Tensor:
-        """`entities`: the mentions of every entity, to which `mentions` point."""
-        local_KD = self.dropout(self.local_representations(maximum, mention_MD, entity_ND, entities, mentions))
+        local_KD = self.dropout(self.local_representations(maximum, ends.mentions, mentions))
         pooled_QD = segment_max(local_KD, mentions.entity_pair_K, len(pairs.head_Q))
         hidden_QD = self.pair(
-            Part(pooled_QD),
-            Part(type_vectors, type_N.index_select(0, pairs.head_Q)),
-            Part(type_vectors, type_N.index_select(0, pairs.tail_Q)),
+            (self.pair.sum(Part(0, pooled_QD)), None),
+            (ends.types.first, pairs.head_Q),
+            (ends.types.second, pairs.tail_Q),
         )
         return self.dropout(torch.relu(hidden_QD))

@@ -29,7 +29,7 @@ from model.memory.read import InverseRead
 from model.memory.similarity import Bilinear
 from model.metrics import matching
 from model.ragged import RangeMaximum, Ranges
-from model.relations.multi_instance import MultiInstancePairs
+from model.relations.multi_instance import MultiInstanceEnds, MultiInstancePairs
 from model.sampling import coreference, relations, spans
 from model.sampling.draw import pool
 from model.settings import InverseReadSettings, JerexSettings, LossWeights
@@ -302,12 +302,10 @@ def check_training(path: Path, entry: dict, index: dict) -> Errors:
             mine[f"output.span.gate.{memory}"] = attention.sum(dim=1)
         if isinstance(model.pairs, MultiInstancePairs) and batch.pair_mentions is not None:
             levels = max(batch.spans.ranges.n_levels, batch.pair_mentions.contexts.n_levels)
+            ends = model.ends_of_pairs(scores.mention_MD, scores.entity_ND, batch.targets.entity_type_N, batch.entities)
+            assert isinstance(ends, MultiInstanceEnds)
             mine["output.mention_pair.representation"] = model.pairs.local_representations(
-                RangeMaximum(scores.tokens.x_ND, levels),
-                scores.mention_MD,
-                scores.entity_ND,
-                batch.entities,
-                batch.pair_mentions,
+                RangeMaximum(scores.tokens.x_ND, levels), ends.mentions, batch.pair_mentions
             )
         assert x_BTD.grad is not None
         mine["gradient.input.hidden"] = x_BTD.grad
@@ -364,14 +362,17 @@ def check_inference(path: Path, entry: dict, index: dict) -> Errors:
     n_candidates = [len(c.words_C2) for c in candidates]
     n_kept = [len(f.kept) for f in found]
     n_entities = [len(f.members) for f in found]
-    pairs = torch.cat(trace.pairs).split([len(f.entity_pair) for f in found])
+    assert trace.pairs is not None
+    pairs = trace.pairs.split([len(f.entity_pair) for f in found])
     errors: Errors = {}
     for b, (document, extraction, info) in enumerate(zip(documents, found, entry["documents"], strict=True)):
         kept_extended = trace.kept_extended.split(n_kept)[b]
         k = n_kept[b]
         both = torch.cartesian_prod(torch.arange(k), torch.arange(k))
         distance = document["input.kept.edit_distance"].long()[both[:, 0], both[:, 1]]
-        coreference_logit = model.coreference(kept_extended, CoreferencePairs(both[:, 0], both[:, 1], distance))
+        coreference_logit = model.coreference(
+            model.coreference.ends(kept_extended), CoreferencePairs(both[:, 0], both[:, 1], distance)
+        )
         coreference_logit = coreference_logit.detach().reshape(k, k).fill_diagonal_(0)
         forward = document["output.coreference.logit"][np.triu_indices(k, 1)]
         offsets = document["output.cluster.member_offsets"].tolist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,12 +47,43 @@ def test_an_empty_range_gives_zeros_and_no_gradient():
     assert x.grad is not None and not x.grad.any()
 
 
-def test_a_block_linear_layer_is_a_linear_layer_on_the_concatenation():
-    blocks, plain = BlockLinear([3, 2, 4], 5), nn.Linear(9, 5)
+@pytest.mark.parametrize("with_gradient", [False, True])
+def test_a_block_linear_layer_is_a_linear_layer_on_the_concatenation(with_gradient: bool):
+    blocks, plain = BlockLinear([1, 3, 4, 2], 5), nn.Linear(10, 5)
     blocks.load_state_dict(plain.state_dict())
-    a, b, c = torch.randn(4, 3), torch.randn(6, 2), torch.randn(10, 4)
-    i, j = torch.randint(4, (10,)), torch.randint(6, (10,))
-    torch.testing.assert_close(blocks(Part(a, i), Part(b, j), Part(c)), plain(torch.cat([a[i], b[j], c], dim=1)))
+    blocks.requires_grad_(with_gradient)
+    plain.requires_grad_(with_gradient)
+    a, b, c, d = (torch.randn(n, width, requires_grad=with_gradient) for n, width in ((4, 3), (6, 2), (5, 4), (10, 1)))
+    of_a, of_b, shared = torch.randint(4, (7,)), torch.randint(6, (7,)), torch.randint(7, (10,))
+    of_c = torch.randint(5, (10,))
+    with torch.set_grad_enabled(with_gradient):
+        known = blocks.sum(Part(1, a, of_a), Part(3, b, of_b))
+        found, again = (
+            blocks((blocks.sum(Part(0, d)), None), (known, shared), (blocks.sum(Part(2, c)), of_c)) for _ in range(2)
+        )
+        wanted = plain(torch.cat([d, a[of_a][shared], c[of_c], b[of_b][shared]], dim=1))
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(again, wanted)
+    if with_gradient:
+        of = torch.randn_like(wanted)
+        inputs = [a, b, c, d]
+        for layer_found, layer_wanted in zip(
+            torch.autograd.grad(found, [*blocks.parameters(), *inputs], of),
+            torch.autograd.grad(wanted, [*plain.parameters(), *inputs], of),
+            strict=True,
+        ):
+            torch.testing.assert_close(layer_found, layer_wanted)
+
+
+def test_each_block_is_given_once_and_as_wide_as_it_is():
+    layer = BlockLinear([3, 2], 5)
+    a, b = layer.sum(Part(0, torch.zeros(4, 3))), layer.sum(Part(1, torch.zeros(4, 2)))
+    with pytest.raises(ValueError, match=r"each of 2 blocks once, got \[0, 0\]"):
+        layer((a, None), (a, None))
+    with pytest.raises(ValueError, match=r"each of 2 blocks once, got \[1\]"):
+        layer((b, None))
+    with pytest.raises(ValueError, match="block 1 is 2 wide, got a part of 3"):
+        layer.sum(Part(1, torch.zeros(4, 3)))
 
 
 def test_segments_are_reduced_each_by_itself():
