@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from itertools import groupby
-from typing import Literal
+from typing import Any
 
 import torch
 
@@ -26,10 +27,10 @@ EXTRACTED = 3
 
 
 def measure(cases: Sequence[Case] = workload.CASES, rounds: int = 2) -> Iterator[Line]:
-    for (size, pairs), alike in groupby(cases, lambda case: (case.size, case.pairs)):
-        memories = [case.memory for case in alike]
-        found = in_a_process("ratios:of_cases", size=size, pairs=pairs, memories=memories, rounds=rounds)
-        for case in (Case(size, pairs, memory) for memory in memories):
+    for size, alike in groupby(cases, lambda case: case.size):
+        asked = list(alike)
+        found = in_a_process("ratios:of_cases", cases=[asdict(case) for case in asked], rounds=rounds)
+        for case in asked:
             for kind, limit in (("training", IN_TRAINING[size]), ("inference", AT_INFERENCE[size])):
                 for padding in ("", " without padding"):
                     ratio = found[f"{case}, {kind}"] / found[f"encoder{padding}, {kind}"]
@@ -41,13 +42,13 @@ def measure(cases: Sequence[Case] = workload.CASES, rounds: int = 2) -> Iterator
             yield Line(f"{case}: inference of {EXTRACTED} documents, CPU", found[f"{case}, inference"], "s")
 
 
-def of_cases(size: Size, pairs: Literal["GRC", "MRC"], memories: Sequence[bool], rounds: int) -> dict[str, float]:
-    """CPU seconds, the least of all rounds, in each of which everything has its turn."""
+def of_cases(cases: Sequence[Mapping[str, Any]], rounds: int) -> dict[str, float]:
+    """CPU seconds of cases of one size, the least of all rounds, in each of which everything has its turn."""
     torch.set_num_threads(1)
     material = workload.material()
     documents = material.natural(EXTRACTED)
     settings = TrainingSettings(batch_size=BATCH_SIZE)
-    nets = {case: workload.network(case, material.labels) for case in (Case(size, pairs, on) for on in memories)}
+    nets = {case: workload.network(case, material.labels) for case in (Case(**one) for one in cases)}
     first = next(iter(nets.values()))
     alone = workload.EncoderTraining(first, settings)
     work: dict[str, Callable[[], object]] = {}
