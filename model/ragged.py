@@ -236,7 +236,7 @@ class BlockLinear(nn.Module):
                 raise ValueError(
                     f"block {part.block} is {self.widths[part.block]} wide, got a part of {part.x.shape[-1]}"
                 )
-        return Sum(parts, None if torch.is_grad_enabled() else _added_up(self._blocks(), parts))
+        return Sum(parts, None if torch.is_grad_enabled() else _added_up(_blocks(self.weight, self.widths), parts))
 
     def forward(self, *rows: tuple[Sum, Tensor | None]) -> Tensor:
         """Sums, of each the rows that are picked by an index; None picks all. Each block is in one of them."""
@@ -249,9 +249,6 @@ class BlockLinear(nn.Module):
         layout = tuple((tuple((part.block, part.picked) for part in given.parts), index) for given, index in rows)
         xs = [part.x for given, _ in rows for part in given.parts]
         return _BlockLinear.apply(self.weight, self.bias, self.widths, layout, *xs)
-
-    def _blocks(self) -> Sequence[Tensor]:
-        return _blocks(self.weight, self.widths)
 
 
 _Layout = tuple[tuple[tuple[tuple[int, Tensor | None], ...], Tensor | None], ...]

@@ -187,6 +187,7 @@ class Jerex(nn.Module):
     def ends_of_pairs(
         self, mention_MD: Tensor, entity_ND: Tensor, type_N: Tensor, entities: Entities
     ) -> Ends | MultiInstanceEnds:
+        """What mentions and entities give to all pairs, once for however many parts these are scored in."""
         vectors = self.type_vectors(_as_mapping(self.memories))
         if isinstance(self.pairs, GlobalPairs):
             return self.pairs.ends(entity_ND, type_N, vectors)
