@@ -25,7 +25,7 @@ EPOCHS, TRIALS = 20, 10
 """Of the study that is reckoned from the measured steps."""
 
 
-def measure(cases: Sequence[Case] = CASES, rounds: int = 1) -> Iterator[Line]:
+def measure(cases: Sequence[Case] = CASES, rounds: int = 2) -> Iterator[Line]:
     study = f"a study of {TRIALS} trials of {EPOCHS} epochs"
     for case in cases:
         found = in_a_process("frozen:of_case", **asdict(case), rounds=rounds)

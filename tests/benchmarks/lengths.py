@@ -14,7 +14,7 @@ from tests.benchmarks.workload import Case, Size
 WORDS = (100, 500, 2000)
 
 
-def measure(size: Size = "small", words: Sequence[int] = WORDS, rounds: int = 1) -> Iterator[Line]:
+def measure(size: Size = "small", words: Sequence[int] = WORDS, rounds: int = 4) -> Iterator[Line]:
     case = Case(size, "MRC", True)
     found = {n: in_a_process("lengths:of_length", size=size, words=n, rounds=rounds) for n in words}
     shortest, longest = min(words), max(words)
