@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 import pytest
 
-from tests.benchmarks import frozen, gpu, lengths, memory, model, ratios, study, waits, workload
+from tests.benchmarks import frozen, gpu, lengths, memory, model, page, ratios, study, waits, workload
 from tests.benchmarks.measuring import ROOT, Line
 
 ONE = [workload.Case("tiny", "MRC", True)]
@@ -150,3 +150,13 @@ def test_the_command_knows_its_benchmarks(capsys):
     with pytest.raises(SystemExit):
         model.main(["nothing"])
     assert "ratios, lengths, memory, frozen, waits" in capsys.readouterr().err
+
+
+def test_the_page_shows_the_numbers_on_record():
+    text = page.PAGE.read_text(encoding="utf-8")
+    assert page.filled(text) == text
+
+
+def test_a_page_without_room_for_a_table_is_refused():
+    with pytest.raises(ValueError, match="0 places for the table 'ratios', wanted 1"):
+        page.filled("# Benchmarks\n")

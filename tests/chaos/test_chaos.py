@@ -55,18 +55,11 @@ def test_one_seed_draws_the_same_points_and_two_seeds_draw_others():
 # --------------------------------------------------------------------------------------------------------------- kills
 
 
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [
-        (("driver", "MLflow's create_run"), ("worker", "the state of epoch")),
-        (("driver", "a trial's record `finished`"), ("node", "into epoch")),
-    ],
-)
-def test_what_is_killed_twice_comes_out_as_if_it_had_not_been(suite, first, second):
+def test_what_is_killed_twice_comes_out_as_if_it_had_not_been(suite):
     with suite.life(suite.reference(SHORT)) as life:
-        figures = life.strike(drawn(suite, *first))
+        figures = life.strike(drawn(suite, "driver", "a trial's record `finished`"))
         take(suite, figures)
-        figures = life.strike(drawn(suite, *second))
+        figures = life.strike(drawn(suite, "worker", "the state of epoch"))
         life.complete(figures)
     suite.take(figures)
     # the first kill may have left too little to do for the second to find its moment
