@@ -435,7 +435,8 @@ def test_our_model_has_the_same_weights_when_its_driver_was_killed_in_both_phase
     path, home, whole = write(tmp_path, REAL), home_in(tmp_path), home_in(tmp_path, "whole")
 
     def command(home):
-        words = [sys.executable, "-m", "orchestrator.cli", "run", path, "--home", home.root, "--cpus", 2, "--json"]
+        words = [sys.executable, "-m", "orchestrator.cli", "run", path, "--home", home.root, "--backend", "inline",
+                 "--json"]  # fmt: skip
         return {"args": list(map(str, words)), "cwd": ROOT, "env": ENVIRONMENT, "text": True}
 
     for waited_for in ("epoch 2   pre-training of paper and 1 more", "epoch 2   early"):
