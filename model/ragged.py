@@ -275,7 +275,9 @@ def _total(rows: Sequence[tuple[Tensor, Tensor | None]], bias: Tensor) -> Tensor
     (least, index), *others = sorted(rows, key=lambda one: len(one[0]))
     y = _picked(least + bias.to(least.dtype), index)
     for x, index in others:
-        y.add_(_picked(x, index))
+        if (picked := _picked(x, index)).shape != y.shape:
+            raise ValueError(f"sums have {len(y)} and {len(picked)} rows")
+        y.add_(picked)
     return y
 
 

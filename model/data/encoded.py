@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from model.data import catalog
 from model.data.document import from_json, to_json
 from model.data.labels import Labels
 from model.data.subwords import EncodedDocument, encode
+from model.kept import ensure
 from model.settings import DataSettings
 
 FORMAT = 1
@@ -45,13 +44,12 @@ class EncodedCorpus:
 def load_encoded(
     settings: DataSettings, search: Sequence[Path], tokenizer: PreTrainedTokenizerFast, cache: Path
 ) -> EncodedCorpus:
-    """Read the corpus from the cache, or make it. Several processes may do so at once: the first one's is kept."""
+    """Read the corpus from the cache, or make it. Several processes may ask at once: one makes it, the others wait."""
     digest = catalog.digest(settings, search)
     vocabulary = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
     key = hashlib.sha256(json.dumps([FORMAT, digest, vocabulary]).encode()).hexdigest()[:16]
     folder = cache / "encoded" / f"{settings.name}-{key}"
-    if not folder.exists():
-        _make(folder, settings, search, tokenizer)
+    ensure(folder, lambda new: _make(new, settings, search, tokenizer))
     return _read(folder)
 
 
@@ -70,18 +68,8 @@ def _make(folder: Path, settings: DataSettings, search: Sequence[Path], tokenize
         "n_subwords": np.array([document.n_subwords for document in documents], dtype=np.int32),
         "start": np.concatenate([document.start for document in documents]),
     }
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as temporary:
-        new = Path(temporary) / "corpus"
-        new.mkdir()
-        (new / "corpus.json").write_text(json.dumps(description, ensure_ascii=False), encoding="utf-8")
-        save_file(arrays, new / "subwords.safetensors")
-        try:
-            new.rename(folder)
-        except OSError:
-            if not folder.exists():
-                raise
-            shutil.rmtree(new)
+    (folder / "corpus.json").write_text(json.dumps(description, ensure_ascii=False), encoding="utf-8")
+    save_file(arrays, folder / "subwords.safetensors")
 
 
 def _read(folder: Path) -> EncodedCorpus:

@@ -61,19 +61,22 @@ class Network(nn.Module):
         progress: Callable[[int], None] = lambda done: None,
         trace: Callable[[int, Trace], None] | None = None,
         clock: Callable[[int, float], None] | None = None,
+        at_once: int = DOCUMENTS_AT_ONCE,
     ) -> list[Document]:
         """Find entities and relations; what a document says of its own is not looked at.
 
         `progress` is told the number of documents done. `trace` is given what lies between the steps, and `clock` the
         seconds from sub-words to Document, by the document's index: either has documents extracted one at a time. On a
-        CPU they are CPU time, of all threads, which other trials on the machine hardly change.
+        CPU they are CPU time, of all threads, which other trials on the machine hardly change. `at_once`: documents
+        that are encoded together; changes no result beyond rounding.
         """
         assert not self.training, "dropout is on: call eval() first"
         found: dict[int, Document] = {}
         # alike lengths together, the longest first: little padding, and too little memory shows at once
         order = sorted(range(len(documents)), key=lambda i: -documents[i].n_subwords)
         now = time.process_time if self.device.type == "cpu" else time.perf_counter
-        at_once = DOCUMENTS_AT_ONCE if trace is None and clock is None else 1
+        if trace is not None or clock is not None:
+            at_once = 1
         for start in range(0, len(order), at_once):
             started = now()
             indices = order[start : start + at_once]

@@ -23,8 +23,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from model.data.labels import Labels
 from model.encoder import vocabulary_of
 from model.joint.network import Network
+from model.kept import sync_files
 from model.settings import JerexSettings
-from model.training.durable import sync_files
 
 FORMAT = 1
 WEIGHTS, FROZEN = "model.safetensors", "frozen.safetensors"

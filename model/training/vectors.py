@@ -9,7 +9,6 @@ vectors in every epoch and every trial. They are kept in the cache, documents of
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -17,7 +16,6 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -29,7 +27,7 @@ from model import batch as batches
 from model.data.encoded import SPLITS, EncodedCorpus
 from model.data.subwords import EncodedDocument, Encoding
 from model.encoder import Encoder
-from model.training.durable import sync_files
+from model.kept import ensure
 
 log = logging.getLogger("model")
 
@@ -47,38 +45,24 @@ def with_vectors(corpus: EncodedCorpus, encoder: Encoder, cache: Path) -> Encode
     """
     documents = [document for split in SPLITS for document in getattr(corpus, split)]
     folder = cache / "vectors" / _key(documents, encoder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    encodings = _read(folder, documents, encoder.width)
-    if encodings is None:
-        with _alone(folder):
-            encodings = _read(folder, documents, encoder.width)  # another may have been first
-            if encodings is None:
-                encodings = _make(folder, documents, encoder)
+    ensure(folder, lambda new: _make(new, documents, encoder))
     log.info("the encoder is frozen: the vectors of all documents are in %s", folder)
-    found = iter(encodings)
+    encodings = _read(folder)
     return replace(
         corpus,
-        **{split: [replace(document, encoding=next(found)) for document in getattr(corpus, split)] for split in SPLITS},
+        **{
+            split: [replace(document, encoding=next(encodings)) for document in getattr(corpus, split)]
+            for split in SPLITS
+        },
     )
 
 
-def _read(folder: Path, documents: Sequence[EncodedDocument], width: int) -> list[Encoding] | None:
-    """Of each document, if all is there; a cache may lose files, and what is lost is made again."""
-    try:
-        about = json.loads((folder / "vectors.json").read_text(encoding="utf-8"))
-        vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
-        return None
-    sizes = [document.n_subwords for document in documents]
-    seconds = about.get("seconds", ())
-    if about.get("subwords") != sizes or len(seconds) != len(sizes) or vectors.shape != (sum(sizes), width):
-        return None
-    return _apart(vectors, sizes, seconds)
-
-
-def _apart(vectors: np.ndarray, sizes: Sequence[int], seconds: Sequence[float]) -> list[Encoding]:
-    ends = np.cumsum(sizes)
-    return [Encoding(vectors[end - size : end], took) for end, size, took in zip(ends, sizes, seconds, strict=True)]
+def _read(folder: Path) -> Iterator[Encoding]:
+    about = json.loads((folder / "vectors.json").read_text(encoding="utf-8"))
+    vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
+    ends = np.cumsum(about["subwords"])
+    for end, size, took in zip(ends, about["subwords"], about["seconds"], strict=True):
+        yield Encoding(vectors[end - size : end], took)
 
 
 def _key(documents: Sequence[EncodedDocument], encoder: Encoder) -> str:
@@ -97,22 +81,7 @@ def _key(documents: Sequence[EncodedDocument], encoder: Encoder) -> str:
     return told.hexdigest()[:16]
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder; the system takes it from a process that ends, however it does."""
-    with folder.with_name(f".{folder.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("waiting for the vectors of the frozen encoder, which another trial computes")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _make(folder: Path, documents: Sequence[EncodedDocument], encoder: Encoder) -> list[Encoding]:
-    new = folder.with_name(f".{folder.name}.new")
-    for left in (new, folder):
-        shutil.rmtree(left, ignore_errors=True)
+def _make(folder: Path, documents: Sequence[EncodedDocument], encoder: Encoder) -> None:
     sizes = [document.n_subwords for document in documents]
     n_subwords = sum(sizes)
     wanted, free = n_subwords * encoder.width * 4, shutil.disk_usage(folder.parent).free
@@ -124,13 +93,12 @@ def _make(folder: Path, documents: Sequence[EncodedDocument], encoder: Encoder) 
     log.info(
         "the encoder is frozen: computing the vectors of %d documents once (%.2f GiB)", len(documents), wanted / 2**30
     )
-    new.mkdir()
     vectors = np.lib.format.open_memmap(
-        new / "vectors.npy", mode="w+", dtype=np.float32, shape=(n_subwords, encoder.width)
+        folder / "vectors.npy", mode="w+", dtype=np.float32, shape=(n_subwords, encoder.width)
     )
-    with (new / "vectors.npy").open("r+b") as handle:
+    with (folder / "vectors.npy").open("r+b") as handle:
         # a full disk is told here, and not by the end of the process in the middle
-        os.posix_fallocate(handle.fileno(), 0, (new / "vectors.npy").stat().st_size)
+        os.posix_fallocate(handle.fileno(), 0, (folder / "vectors.npy").stat().st_size)
     seconds = []
     start, told = 0, time.monotonic()
     for n, document in enumerate(documents, start=1):
@@ -143,10 +111,7 @@ def _make(folder: Path, documents: Sequence[EncodedDocument], encoder: Encoder) 
             told = time.monotonic()
     vectors.flush()
     about = {"subwords": sizes, "seconds": seconds}
-    (new / "vectors.json").write_text(json.dumps(about), encoding="utf-8")
-    sync_files(new)
-    new.rename(folder)
-    return _apart(np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False), sizes, seconds)
+    (folder / "vectors.json").write_text(json.dumps(about), encoding="utf-8")
 
 
 @torch.no_grad()

@@ -25,6 +25,8 @@ def run(benchmarks: Mapping[str, Callable[[], Iterable[Line]]], module: str, abo
     unknown = [name for name in given.names if name not in benchmarks]
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}, wanted some of {', '.join(benchmarks)}")
+    if given.json is not None and not given.json.absolute().parent.is_dir():
+        parser.error(f"argument --json: there is no folder {given.json.absolute().parent}")
     print(f"load before: {os.getloadavg()[0]:.2f} on {os.cpu_count()} cores", file=sys.stderr)
     lines: list[Line] = []
     for name in given.names or benchmarks:

@@ -36,7 +36,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from model import batch as batches
 from model.data.subwords import EncodedDocument
-from model.joint.network import DOCUMENTS_AT_ONCE, Network
+from model.joint.network import Network
 from model.settings import TrainingSettings
 from model.training.feed import feed
 from model.training.step import precision_of
@@ -154,21 +154,19 @@ def _training(net: Network, what: str, n: int, precision: Precision, asked: Aske
 
 
 def _inference(net: Network, what: str, n: int, precision: Precision, asked: Asked) -> Iterator[Line]:
-    """In groups as `extract` makes them, at most `DOCUMENTS_AT_ONCE`."""
     net.eval()
-    at_once = min(n, DOCUMENTS_AT_ONCE)
-    group = _cycled(asked.material, at_once)
+    group = _cycled(asked.material, n)
     windows = workload.padded(net, group)
     settings = TrainingSettings(precision=precision)
     with torch.no_grad(), precision_of(net, settings), workload.finding_gold(net, group):
-        ours = _seconds(lambda: [net.extract(group) for _ in range(asked.steps)], asked.device)
+        ours = _seconds(lambda: [net.extract(group, at_once=n) for _ in range(asked.steps)], asked.device)
         limit = _seconds(
             lambda: [workload.encoded_by_transformer(net, one) for _ in range(asked.steps) for one in windows],
             asked.device,
         )
-        busy = _busy(lambda: net.extract(group), asked.device)
-    yield Line(f"{what}: inference", at_once * asked.steps / ours, "documents/s")
-    yield Line(f"{what}: inference, encoder alone", at_once * asked.steps / limit, "documents/s")
+        busy = _busy(lambda: net.extract(group, at_once=n), asked.device)
+    yield Line(f"{what}: inference", n * asked.steps / ours, "documents/s")
+    yield Line(f"{what}: inference, encoder alone", n * asked.steps / limit, "documents/s")
     yield _ratio(f"{what}: inference to the encoder's", ours / limit, n)
     if busy is not None:
         yield Line(f"{what}: inference, time in which the GPU computes", busy, "")

@@ -152,6 +152,12 @@ def test_the_command_knows_its_benchmarks(capsys):
     assert "ratios, lengths, memory, frozen, waits" in capsys.readouterr().err
 
 
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_measured(capsys):
+    with pytest.raises(SystemExit):
+        model.main(["--json", "/no/such/model.json"])
+    assert "there is no folder /no/such" in capsys.readouterr().err
+
+
 def test_the_page_shows_the_numbers_on_record():
     text = page.PAGE.read_text(encoding="utf-8")
     assert page.filled(text) == text

@@ -240,8 +240,8 @@ def encoded_by_transformer(net: Network, windows: batches.WindowGroup) -> Tensor
 def finding_gold(net: Network, documents: Sequence[EncodedDocument]) -> Iterator[None]:
     """Have `extract` keep the gold mentions of these documents, and put them into the gold clusters.
 
-    Everything is computed; the logits are then set. For one call of `extract` on all the documents, at most
-    `DOCUMENTS_AT_ONCE`.
+    Everything is computed; the logits are then set. For one call of `extract` that takes all the
+    documents at once.
     """
     order = sorted(range(len(documents)), key=lambda i: -documents[i].n_subwords)
     is_gold: list[bool] = []

@@ -82,6 +82,8 @@ def test_each_block_is_given_once_and_as_wide_as_it_is():
         layer((a, None), (a, None))
     with pytest.raises(ValueError, match=r"each of 2 blocks once, got \[1\]"):
         layer((b, None))
+    with pytest.raises(ValueError, match="sums have 1 and 4 rows"):
+        layer((a, torch.zeros(1, dtype=torch.long)), (b, None))
     with pytest.raises(ValueError, match="block 1 is 2 wide, got a part of 3"):
         layer.sum(Part(1, torch.zeros(4, 3)))
 

@@ -6,12 +6,14 @@ import json
 import multiprocessing
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from model import kept
 from model.data.encoded import load_encoded
 from model.encoder import Encoder, load_tokenizer, vocabulary_of
 from model.settings import BuiltinSettings, EncoderSettings, ExperimentSettings, JerexSettings, TrainingSettings
@@ -79,16 +81,46 @@ def test_what_a_killed_process_left_is_made_again(tmp_path):
     assert not left.exists()
 
 
-@pytest.mark.parametrize("damage", ["vectors.json is lost", "vectors.npy is cut short"])
-def test_vectors_that_are_damaged_are_computed_anew(tmp_path, damage):
+def _zeros(file: Path) -> None:
+    with file.open("r+b") as handle:
+        half = file.stat().st_size // 2
+        handle.seek(half)
+        handle.write(bytes(file.stat().st_size - half))
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "lost": Path.unlink,
+    "empty": lambda file: os.truncate(file, 0),
+    "cut short": lambda file: os.truncate(file, file.stat().st_size // 2),
+    "zeros": _zeros,
+    "something else": lambda file: file.write_text("[]"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("name", ["vectors.json", "vectors.npy", "corpus.json", "subwords.safetensors", "digests.json"])
+def test_what_is_damaged_in_a_cache_is_made_anew(tmp_path, name, damage, caplog):
     corpus, encoder = corpus_and_encoder(tmp_path)
-    before = np.array(with_vectors(corpus, encoder, tmp_path).dev[0].encoding.vectors)
-    (folder,) = (path for path in (tmp_path / "vectors").iterdir() if path.is_dir())
-    if damage.startswith("vectors.json"):
-        (folder / "vectors.json").unlink()
-    else:
-        os.truncate(folder / "vectors.npy", 1000)
-    assert np.array_equal(with_vectors(corpus, encoder, tmp_path).dev[0].encoding.vectors, before)
+    before = with_vectors(corpus, encoder, tmp_path).dev[0]
+    vectors, words = np.array(before.encoding.vectors), before.subwords
+    for file in tmp_path.glob(f"*/*/{name}"):
+        DAMAGE[damage](file)
+    found = with_vectors(corpus_and_encoder(tmp_path)[0], encoder, tmp_path).dev[0]
+    assert np.array_equal(found.encoding.vectors, vectors) and np.array_equal(found.subwords, words)
+    assert "is not whole; it is made again" in caplog.text
+    caplog.clear()
+    with_vectors(corpus_and_encoder(tmp_path)[0], encoder, tmp_path)
+    assert "not whole" not in caplog.text
+
+
+def test_what_cannot_be_made_leaves_nothing(tmp_path):
+    def fails(folder: Path) -> None:
+        (folder / "half").touch()
+        raise OSError("no room")
+
+    with pytest.raises(OSError, match="no room"):
+        kept.ensure(tmp_path / "cache" / "it", fails)
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [".it.lock"]
 
 
 def _ask(cache: Path) -> None:
