@@ -16,11 +16,11 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedTokenizerFast
 
+from model.cache import ensure
 from model.data import catalog
 from model.data.document import from_json, to_json
 from model.data.labels import Labels
 from model.data.subwords import EncodedDocument, encode
-from model.kept import ensure
 from model.settings import DataSettings
 
 FORMAT = 1

@@ -20,10 +20,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from model.cache import sync_files
 from model.data.labels import Labels
 from model.encoder import vocabulary_of
 from model.joint.network import Network
-from model.kept import sync_files
 from model.settings import JerexSettings
 
 FORMAT = 1

@@ -24,10 +24,10 @@ import torch
 import transformers
 
 from model import batch as batches
+from model.cache import ensure
 from model.data.encoded import SPLITS, EncodedCorpus
 from model.data.subwords import EncodedDocument, Encoding
 from model.encoder import Encoder
-from model.kept import ensure
 
 log = logging.getLogger("model")
 

@@ -25,8 +25,8 @@ def run(benchmarks: Mapping[str, Callable[[], Iterable[Line]]], module: str, abo
     unknown = [name for name in given.names if name not in benchmarks]
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}, wanted some of {', '.join(benchmarks)}")
-    if given.json is not None and not given.json.absolute().parent.is_dir():
-        parser.error(f"argument --json: there is no folder {given.json.absolute().parent}")
+    if given.json is not None:
+        check_folder(parser, given.json, "--json")
     print(f"load before: {os.getloadavg()[0]:.2f} on {os.cpu_count()} cores", file=sys.stderr)
     lines: list[Line] = []
     for name in given.names or benchmarks:
@@ -36,6 +36,12 @@ def run(benchmarks: Mapping[str, Callable[[], Iterable[Line]]], module: str, abo
     if given.json is not None:
         write(given.json, lines)
     return 0
+
+
+def check_folder(parser: argparse.ArgumentParser, file: Path, option: str) -> None:
+    """Refuse a file that could not be written in the end, before anything is measured."""
+    if not file.absolute().parent.is_dir():
+        parser.error(f"there is no folder {file.absolute().parent} for {option}")
 
 
 def write(path: Path, lines: list[Line], **more: Any) -> None:

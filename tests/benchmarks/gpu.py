@@ -88,8 +88,7 @@ def main(arguments: list[str]) -> int:
     if given.device == "cuda" and not torch.cuda.is_available():
         parser.error(f"torch {torch.__version__} sees no GPU; try the benchmark out with --device cpu --sizes tiny")
     out = given.out or Path("gpu.json")
-    if not out.absolute().parent.is_dir():
-        parser.error(f"there is no folder {out.absolute().parent} for --out")
+    command.check_folder(parser, out, "--out")
     if given.data is not None and not given.data.is_dir():
         parser.error(f"there is no folder {given.data}, which --data names")
     material = workload.material(given.data)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from model import kept
+from model import cache
 from model.data.encoded import load_encoded
 from model.encoder import Encoder, load_tokenizer, vocabulary_of
 from model.settings import BuiltinSettings, EncoderSettings, ExperimentSettings, JerexSettings, TrainingSettings
@@ -119,7 +119,7 @@ def test_what_cannot_be_made_leaves_nothing(tmp_path):
         raise OSError("no room")
 
     with pytest.raises(OSError, match="no room"):
-        kept.ensure(tmp_path / "cache" / "it", fails)
+        cache.ensure(tmp_path / "cache" / "it", fails)
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [".it.lock"]
 
 
